@@ -1,0 +1,50 @@
+// InputBuffer: octets received and not yet understood.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string_view>
+
+namespace popbridge {
+
+/// One growable block, filled at the end and emptied at the front. It holds no memory while empty,
+/// so an idle connection costs nothing, and it wipes what it gives back (it has seen passwords).
+/// Not thread-safe; owned by one engine.
+class InputBuffer {
+ public:
+  /// Size of the block taken when the first octet is about to arrive.
+  static constexpr std::size_t kBlockBytes = 64 * 1024;
+
+  InputBuffer() = default;
+  InputBuffer(InputBuffer&&) noexcept;
+  InputBuffer& operator=(InputBuffer&&) noexcept;
+  ~InputBuffer();
+
+  /// Room to receive into: at least `minimum` octets (the block grows when needed). Valid until the
+  /// next call of a non-const member. Nothing counts as received before commit().
+  [[nodiscard]] std::span<char> space(std::size_t minimum = 1);
+  /// The first `count` octets of the last space() have arrived. count <= that span's size.
+  void commit(std::size_t count);
+  /// Copies `octets` in (for tests and for octets that come from another buffer).
+  void append(std::string_view octets);
+
+  /// What has arrived and was not consumed; valid until the next non-const call except consume(),
+  /// which never moves the octets behind the consumed ones.
+  [[nodiscard]] std::string_view data() const;
+  [[nodiscard]] std::size_t size() const { return end_ - begin_; }
+  [[nodiscard]] bool empty() const { return begin_ == end_; }
+  /// Forgets the first `count` octets; count <= size(). The block itself is given back by the next
+  /// release_if_empty() or space(), so views into consumed octets stay readable until then.
+  void consume(std::size_t count) { begin_ += count; }
+  /// Gives the block back if nothing is left in it.
+  void release_if_empty();
+
+ private:
+  std::unique_ptr<char[]> block_;
+  std::size_t capacity_ = 0;
+  std::size_t begin_ = 0;
+  std::size_t end_ = 0;
+};
+
+}  // namespace popbridge

@@ -1,0 +1,108 @@
+// ClientSession: the IMAP client's side of one connection, as a pure engine (RFC 3501, RFC 9051).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "common/secret.hpp"
+#include "common/trace.hpp"
+#include "imap/response.hpp"
+#include "imap/uid.hpp"
+#include "imap/uid_set.hpp"
+
+namespace popbridge::imap {
+
+/// Which flags a STORE adds or takes away; always .SILENT.
+enum class StoreAction { kAdd, kRemove };
+enum class Flag { kDeleted, kSeen };
+
+/// Bytes in; events and bytes out. Any number of commands may be in flight; answers are matched by
+/// tag, FETCH data by UID. A tagged answer to a command that was not yet wholly taken from
+/// pending_output() is fatal (a server that guesses tags), and so is any input received before
+/// tls_started() but behind the answer to STARTTLS.
+///
+/// The fragmenter below cuts lines and literals before anything is parsed; message parts are
+/// streamed, never kept. Owner: the bridge, one per upstream connection. Never calls out.
+class ClientSession {
+ public:
+  /// `tag_prefix`: 1 to 8 random letters; tags are prefix + counter ("kqzt1"), so that nobody who
+  /// writes a mail can forge a tagged answer. Never digits alone: some servers refuse those.
+  explicit ClientSession(std::string tag_prefix, Limits limits = {});
+  ~ClientSession();
+  ClientSession(ClientSession&&) noexcept;
+  ClientSession& operator=(ClientSession&&) noexcept;
+
+  // Input.
+  /// True while more octets can be taken: false after Fatal, and while a block's worth of input
+  /// waits because next_event() is not called (that is how a caller holds the body back).
+  [[nodiscard]] bool wants_input() const;
+  [[nodiscard]] std::span<char> input_space();
+  void received(std::size_t count);
+  void feed(std::string_view octets);
+  /// The server closed. What was received is still parsed; then Fatal{kClosedByServer}.
+  void server_closed();
+  [[nodiscard]] std::optional<Event> next_event();
+
+  // Output.
+  [[nodiscard]] std::string_view pending_output() const;
+  void consume_output(std::size_t count);
+
+  // Capabilities.
+  [[nodiscard]] bool has(Capability capability) const;
+  /// Whether the server has said what it can since the connection began, TLS started or login
+  /// succeeded, whichever is last (RFC 9051 section 6.1.1: older knowledge is void).
+  [[nodiscard]] bool capabilities_known() const;
+
+  // Commands. Each returns at once; its Completed event carries the id.
+  CommandId capability();
+  CommandId starttls();
+  /// To be called when TLS is up, after starttls() completed OK: forgets all said in clear.
+  void tls_started();
+  /// True if log_in() can be done with what the server announced; false: LOGINDISABLED and no
+  /// AUTH=PLAIN.
+  [[nodiscard]] bool can_log_in() const;
+  /// AUTHENTICATE PLAIN where announced (with SASL-IR, else after "+"), else LOGIN with quoted
+  /// strings, or literals for what cannot be quoted. Nothing else may be sent until it completed:
+  /// Courier and Cyrus lose what is pipelined behind it. Neither part may hold CR, LF or NUL.
+  CommandId log_in(std::string_view user, const Secret& password);
+  /// Fields are quoted; not sent as "ID ()" or NIL.
+  CommandId id(std::initializer_list<std::pair<std::string_view, std::string_view>> fields);
+  /// `mailbox` in UTF-8; sent in modified UTF-7 (RFC 3501 section 5.1.3), "INBOX" in capitals.
+  CommandId select(std::string_view mailbox);
+  CommandId noop();
+  CommandId logout();
+  /// UID SEARCH `criteria` (e.g. "DELETED", "UID 1:5"); with RETURN (ALL) where ESEARCH is announced.
+  CommandId uid_search(std::string_view criteria);
+  /// UID FETCH set (UID RFC822.SIZE FLAGS). `set` as UidSet::text() or "1:*".
+  CommandId uid_fetch_index(std::string_view set);
+  /// UID FETCH uid (UID BODY.PEEK[])
+  CommandId uid_fetch_message(Uid uid);
+  /// UID FETCH uid (UID BODY.PEEK[HEADER])
+  CommandId uid_fetch_header(Uid uid);
+  /// UID FETCH uid (UID BODY.PEEK[HEADER] BODY.PEEK[TEXT]<0.text_octets>)
+  CommandId uid_fetch_header_and_text(Uid uid, std::uint32_t text_octets);
+  /// UID FETCH uid (UID BODY.PEEK[TEXT]<offset.octets>)
+  CommandId uid_fetch_text(Uid uid, std::uint64_t offset, std::uint32_t octets);
+  /// UID STORE set +FLAGS.SILENT (flag). `set`: a piece of UidSet::chunks().
+  CommandId uid_store(std::string_view set, StoreAction action, Flag flag);
+  CommandId uid_expunge(std::string_view set);
+  CommandId expunge();
+
+  /// Commands sent or queued and not completed.
+  [[nodiscard]] std::size_t commands_in_flight() const;
+
+  void enable_trace();
+  [[nodiscard]] Trace take_trace();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace popbridge::imap

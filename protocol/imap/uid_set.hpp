@@ -1,0 +1,45 @@
+// UidSet: a set of UIDs as ascending ranges (RFC 9051 sequence-set, UIDs only).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "imap/uid.hpp"
+
+namespace popbridge::imap {
+
+/// Ranges are kept as the server or the caller gave them; nothing is ever expanded, so a claimed
+/// "1:4294967295" costs eight bytes.
+class UidSet {
+ public:
+  struct Range { Uid first; Uid last; friend bool operator==(const Range&, const Range&) = default; };  // first <= last
+
+  /// Adds one UID; adjacent to the last range it extends it. Any order is accepted, ascending is
+  /// cheap (amortised O(1)), and the result is always ascending and free of overlaps.
+  void add(Uid uid) { add(uid, uid); }
+  void add(Uid first, Uid last);
+  [[nodiscard]] bool contains(Uid uid) const;  ///< O(log ranges)
+  [[nodiscard]] bool empty() const { return ranges_.empty(); }
+  [[nodiscard]] std::uint64_t size() const;    ///< number of UIDs
+  [[nodiscard]] const std::vector<Range>& ranges() const { return ranges_; }
+
+  /// "1,3:5" in ascending order.
+  [[nodiscard]] std::string text() const;
+  /// text() cut at commas into pieces of at most `maximum` octets each (>= 21), so that command
+  /// lines stay short (RFC 2683 section 3.2.1.5).
+  [[nodiscard]] std::vector<std::string> chunks(std::size_t maximum) const;
+  /// Reads "7,1:3,9" in any order, ranges in either direction. Empty on zero, '*', overflow or
+  /// anything else.
+  [[nodiscard]] static std::optional<UidSet> parse(std::string_view text);
+
+  friend bool operator==(const UidSet&, const UidSet&) = default;
+
+ private:
+  std::vector<Range> ranges_;
+};
+
+}  // namespace popbridge::imap

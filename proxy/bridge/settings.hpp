@@ -1,0 +1,46 @@
+// Settings of the translation, as plain values. Filled by app/config, constant while running.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <string>
+
+namespace popbridge::bridge {
+
+/// How the upstream connection is protected. There is no fallback from one to another.
+enum class UpstreamSecurity {
+  kTls,       ///< imaps:// : TLS from the first octet
+  kStartTls,  ///< imap:// : STARTTLS required before anything else
+  kInsecure,  ///< imap+insecure:// : clear text, asked for in as many words
+};
+
+/// --mark-seen: when a message that was read over POP3 becomes \Seen for the other devices.
+enum class MarkSeen {
+  kNever,
+  kRetr,  ///< messages sent whole by RETR, stored at QUIT
+};
+
+/// --uidl-format: how UID and UIDVALIDITY are written as a POP3 unique-id (RFC 1939 section 7).
+enum class UidlFormat {
+  kDovecot,         ///< eight hex digits of UID, eight of UIDVALIDITY: "0000000a5f3c2b1d"
+  kUw,              ///< eight hex digits of UIDVALIDITY, eight of UID
+  kCyrus,           ///< "UIDVALIDITY.UID" in decimal
+  kUidValidityUid,  ///< "UIDVALIDITY-UID" in decimal
+};
+
+struct Settings {
+  UpstreamSecurity upstream_security = UpstreamSecurity::kTls;
+  std::string folder = "INBOX";  ///< UTF-8
+  MarkSeen mark_seen = MarkSeen::kNever;
+  UidlFormat uidl_format = UidlFormat::kDovecot;
+  /// From connection to login, however many octets arrive (RFC 8314 listeners: handshake included).
+  std::chrono::milliseconds login_timeout{60'000};
+  /// Without a command, and without progress of an answer (RFC 1939 section 3: at least 10 min).
+  std::chrono::milliseconds idle_timeout{600'000};
+  /// Without progress upstream: connecting, each answer, each piece of a message.
+  std::chrono::milliseconds upstream_timeout{60'000};
+  /// Messages in a maildrop; 16 octets of memory each.
+  std::size_t max_messages = 1'000'000;
+};
+
+}  // namespace popbridge::bridge

@@ -1,0 +1,31 @@
+// Settings of sessions and listeners, as plain values. Filled by app/config, shared by all workers,
+// constant while running.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "bridge/settings.hpp"
+#include "tls/context.hpp"
+
+namespace popbridge::session {
+
+/// --allow-cleartext: from where passwords are taken without TLS.
+enum class AllowCleartext { kNever, kLoopback, kPrivate, kAlways };
+
+struct Settings {
+  bridge::Settings bridge;
+  std::string upstream_host;  ///< never empty
+  std::uint16_t upstream_port = 993;
+  std::shared_ptr<const tls::ClientContext> upstream_tls;  ///< null for imap+insecure
+  std::shared_ptr<const tls::ServerContext> listener_tls;  ///< null without --tls-cert
+  AllowCleartext allow_cleartext = AllowCleartext::kLoopback;
+  std::size_t max_sessions = 1000;  ///< in the whole process
+  std::chrono::milliseconds drain_timeout{8'000};  ///< after SIGTERM, for commands that run
+  std::string wire_log_directory;  ///< empty: off
+};
+
+}  // namespace popbridge::session

@@ -1,0 +1,47 @@
+// TLS settings of one side: the listener's certificate, or what is trusted upstream.
+#pragma once
+
+#include <expected>
+#include <memory>
+#include <string>
+
+struct ssl_ctx_st;
+
+namespace popbridge::tls {
+
+/// For accepting: certificate chain and key. TLS 1.2 and up, no renegotiation, no compression;
+/// ALPN "pop3" or none. Immutable after make(); may be used from every thread.
+class ServerContext {
+ public:
+  /// PEM files. The error is a sentence that names the flag (--tls-cert, --tls-key), the file and
+  /// what is wrong with it (unreadable, no certificate, key does not match, encrypted key).
+  [[nodiscard]] static std::expected<std::shared_ptr<const ServerContext>, std::string> make(
+      const std::string& certificate_file, const std::string& key_file);
+  ~ServerContext();
+  [[nodiscard]] ssl_ctx_st* raw() const { return context_; }
+
+ private:
+  explicit ServerContext(ssl_ctx_st* context) : context_(context) {}
+  ssl_ctx_st* context_;
+};
+
+/// For connecting: chain and host name are always verified; there is no switch for that.
+class ClientContext {
+ public:
+  /// `host`: name or IP literal the certificate must carry (SAN; no fallback to the common name);
+  /// sent as SNI unless it is an IP literal; must not be empty. `ca_file`: PEM roots, empty = the
+  /// system's. Errors name --upstream or --upstream-ca.
+  [[nodiscard]] static std::expected<std::shared_ptr<const ClientContext>, std::string> make(
+      const std::string& host, const std::string& ca_file);
+  ~ClientContext();
+  [[nodiscard]] ssl_ctx_st* raw() const { return context_; }
+  [[nodiscard]] const std::string& host() const { return host_; }
+
+ private:
+  ClientContext(ssl_ctx_st* context, std::string host)
+      : context_(context), host_(std::move(host)) {}
+  ssl_ctx_st* context_;
+  std::string host_;
+};
+
+}  // namespace popbridge::tls
