@@ -1,0 +1,68 @@
+// SessionRegistry: owns the sessions of one worker.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "log/log.hpp"
+#include "net/event_loop.hpp"
+#include "net/tcp_stream.hpp"
+#include "net/timer.hpp"
+#include "session/settings.hpp"
+
+namespace popbridge::session {
+
+class ProxySession;
+
+/// What workers share besides the constant Settings and the Logger.
+struct Counters {
+  std::atomic<std::size_t> sessions{0};       ///< open now, in the whole process
+  std::atomic<std::uint64_t> next_session{1};  ///< names sessions in the log
+};
+
+enum class ListenerKind { kPlain, kTls };
+
+/// One per worker; everything on that worker's thread. References given must outlive it. Sessions
+/// are never deleted inside their own call stack: retire() notes them, and they are destroyed once
+/// at the end of the loop turn.
+class SessionRegistry {
+ public:
+  SessionRegistry(net::EventLoop& loop, const Settings& settings, log::Logger& logger,
+                  Counters& counters);
+  SessionRegistry(const SessionRegistry&) = delete;
+  SessionRegistry& operator=(const SessionRegistry&) = delete;
+  ~SessionRegistry();  ///< aborts what is left
+
+  /// Starts a session, or answers "-ERR [SYS/TEMP] ..." and closes when the process is full.
+  void accept(std::unique_ptr<net::TcpStream> client, ListenerKind kind);
+  /// Ends idle sessions at once with -ERR [SYS/TEMP], lets running commands end, aborts what is left
+  /// after Settings::drain_timeout; nothing is deleted upstream but by a QUIT that was already
+  /// running. `on_empty` is called once, later, when no session is left.
+  void drain(std::function<void()> on_empty);
+  /// Ends all sessions now.
+  void abort_all();
+  /// Called by a session whose last word is said. Safe inside that session's own calls.
+  void retire(std::uint64_t id);
+  [[nodiscard]] std::size_t size() const { return sessions_.size(); }
+
+ private:
+  void sweep();
+
+  net::EventLoop& loop_;
+  const Settings& settings_;
+  log::Logger& logger_;
+  Counters& counters_;
+  std::unordered_map<std::uint64_t, std::unique_ptr<ProxySession>> sessions_;
+  std::vector<std::uint64_t> retired_;
+  net::Deferred sweep_;
+  net::Timer drain_deadline_;
+  std::function<void()> on_empty_;
+  bool draining_ = false;
+};
+
+}  // namespace popbridge::session
