@@ -1,15 +1,23 @@
 // Log lines: one event, one line, key=value, on standard error.
 #pragma once
 
-#include <concepts>
+#include <cstddef>
 #include <cstdint>
-#include <functional>
+#include <mutex>
 #include <string>
 #include <string_view>
 
 namespace popbridge::log {
 
 enum class Level { kError, kWarning, kInfo, kDebug };
+
+/// `text` in double quotes as log lines and messages to the operator show it: one line of printable
+/// ASCII, `"` and `\` behind a backslash, every other octet as \xNN, cut at kValueOctets with
+/// "...".
+[[nodiscard]] std::string quoted(std::string_view text);
+
+/// Octets of a value that are shown; the rest says nothing that helps and fills disks.
+inline constexpr std::size_t kValueOctets = 400;
 
 /// Builds one line: Line("login-ok").field("session", id).field("user", name). Values are quoted
 /// and escaped where they hold anything but [A-Za-z0-9._:/@+-] and cut at 400 octets, so that no
@@ -38,8 +46,14 @@ class Logger {
   [[nodiscard]] bool enabled(Level level) const { return level <= threshold_; }
 
  private:
-  int fd_;
-  Level threshold_;
+  bool put(std::string_view line);
+  bool report_lost();
+
+  const int fd_;
+  const Level threshold_;
+  std::mutex mutex_;
+  std::uint64_t lost_ = 0;  ///< lines since the last report, guarded by mutex_
+  bool torn_ = false;       ///< the last line went out in part, without its end; guarded by mutex_
 };
 
 }  // namespace popbridge::log
