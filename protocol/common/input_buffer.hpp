@@ -22,7 +22,8 @@ class InputBuffer {
   ~InputBuffer();
 
   /// Room to receive into: at least `minimum` octets (the block grows when needed). Valid until the
-  /// next call of a non-const member. Nothing counts as received before commit().
+  /// next call of a non-const member. Nothing counts as received before commit(). Moves what is
+  /// unread to the front of the block where that is cheap, so that the room does not dwindle.
   [[nodiscard]] std::span<char> space(std::size_t minimum = 1);
   /// The first `count` octets of the last space() have arrived. count <= that span's size.
   void commit(std::size_t count);
@@ -41,10 +42,14 @@ class InputBuffer {
   void release_if_empty();
 
  private:
+  void resize_block(std::size_t capacity);
+  void wipe_block();
+
   std::unique_ptr<char[]> block_;
   std::size_t capacity_ = 0;
   std::size_t begin_ = 0;
   std::size_t end_ = 0;
+  std::size_t touched_ = 0;  ///< the octets of the block that ever held input: what must be wiped
 };
 
 }  // namespace popbridge

@@ -12,18 +12,25 @@ namespace popbridge {
 class OutputBuffer {
  public:
   OutputBuffer() = default;
-  OutputBuffer(OutputBuffer&&) = default;
-  OutputBuffer& operator=(OutputBuffer&&) = default;
+  OutputBuffer(OutputBuffer&& other) noexcept;
+  OutputBuffer& operator=(OutputBuffer&& other) noexcept;
   ~OutputBuffer();
 
-  void append(std::string_view octets) { octets_.append(octets); }
+  void append(std::string_view octets) {
+    if (holds_secret_) {
+      append_secret(octets);
+    } else {
+      octets_.append(octets);
+    }
+  }
   /// As append(), and the whole buffer is wiped when it is next emptied.
   void append_secret(std::string_view octets);
   /// Valid until the next non-const call.
   [[nodiscard]] std::string_view pending() const { return std::string_view(octets_).substr(sent_); }
   [[nodiscard]] std::size_t size() const { return octets_.size() - sent_; }
   [[nodiscard]] bool empty() const { return size() == 0; }
-  /// The first `count` octets of pending() were taken. count <= size().
+  /// The first `count` octets of pending() were taken. count <= size(). Linear in all: memory stays
+  /// within twice what is pending even if the buffer never becomes empty.
   void consume(std::size_t count);
   void clear();
 

@@ -1,13 +1,15 @@
 // Secret: a password or SASL response that wipes itself.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 
 namespace popbridge {
 
-/// Owns secret octets. Not copyable by accident, not printable, wiped on destruction and on move-out.
-/// The only way to the octets is reveal(), so that every use can be found by searching for it.
+/// Owns secret octets. Not copyable by accident, not printable, wiped on destruction and on
+/// move-out. The only way to the octets is reveal(), so that every use can be found by searching
+/// for it.
 class Secret {
  public:
   Secret() = default;
@@ -31,7 +33,10 @@ class Secret {
   std::string octets_;
 };
 
-/// Overwrites the whole capacity of `text` with zeros (not removable by the optimiser) and clears it.
+/// Overwrites the whole capacity of `text` with zeros (not removable by the optimiser) and clears
+/// it.
 void wipe(std::string& text);
+/// The same for a plain block.
+void wipe(std::span<char> octets);
 
 }  // namespace popbridge
