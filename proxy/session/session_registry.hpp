@@ -21,7 +21,7 @@ class ProxySession;
 
 /// What workers share besides the constant Settings and the Logger.
 struct Counters {
-  std::atomic<std::size_t> sessions{0};       ///< open now, in the whole process
+  std::atomic<std::size_t> sessions{0};        ///< open now, in the whole process
   std::atomic<std::uint64_t> next_session{1};  ///< names sessions in the log
 };
 
@@ -40,8 +40,8 @@ class SessionRegistry {
 
   /// Starts a session, or answers "-ERR [SYS/TEMP] ..." and closes when the process is full.
   void accept(std::unique_ptr<net::TcpStream> client, ListenerKind kind);
-  /// Ends idle sessions at once with -ERR [SYS/TEMP], lets running commands end, aborts what is left
-  /// after Settings::drain_timeout; nothing is deleted upstream but by a QUIT that was already
+  /// Ends idle sessions at once with -ERR [SYS/TEMP], lets running commands end, aborts what is
+  /// left after Settings::drain_timeout; nothing is deleted upstream but by a QUIT that was already
   /// running. `on_empty` is called once, later, when no session is left.
   void drain(std::function<void()> on_empty);
   /// Ends all sessions now.

@@ -23,9 +23,9 @@ struct Settings {
   std::shared_ptr<const tls::ClientContext> upstream_tls;  ///< null for imap+insecure
   std::shared_ptr<const tls::ServerContext> listener_tls;  ///< null without --tls-cert
   AllowCleartext allow_cleartext = AllowCleartext::kLoopback;
-  std::size_t max_sessions = 1000;  ///< in the whole process
+  std::size_t max_sessions = 1000;                 ///< in the whole process
   std::chrono::milliseconds drain_timeout{8'000};  ///< after SIGTERM, for commands that run
-  std::string wire_log_directory;  ///< empty: off
+  std::string wire_log_directory;                  ///< empty: off
 };
 
 }  // namespace popbridge::session

@@ -1,0 +1,77 @@
+// What the bridge asks of the world, and what it has to tell the operator.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "common/trace.hpp"
+#include "pop3/reply.hpp"
+
+namespace popbridge::bridge {
+
+// --- Actions: carried out by the session, in order. ---
+
+/// Connect to the upstream server; answer with upstream_connected() or upstream_lost().
+struct ConnectUpstream {};
+/// Start TLS on the connected upstream socket (at once for imaps, after STARTTLS otherwise); answer
+/// with upstream_secured() or upstream_lost().
+struct SecureUpstream {};
+/// Close the upstream connection: after writing `last_words` (LOGOUT and what was queued before
+/// it), or at once if there are none. `trace`: what its engine recorded and nobody took.
+struct CloseUpstream {
+  std::string last_words;
+  Trace trace;
+};
+/// Flush the client's pending output in clear, then start TLS with what take_unparsed_input()
+/// holds; answer with client_secured() or client_lost().
+struct SecureClient {};
+/// The session is over. `flush`: the last reply still goes out.
+struct CloseClient {
+  bool flush;
+};
+
+// --- Reports: become log lines. Texts may hold anything the server said: escape them. ---
+
+struct LoginAccepted {
+  std::string user;
+  std::string_view mechanism;
+  std::uint32_t messages;
+  std::uint64_t octets;
+};
+struct LoginRefused {
+  std::string user;
+  std::string_view mechanism;
+  pop3::ResponseCode code;
+  std::string reason;
+};
+/// The upstream connection failed or was lost; the session may go on.
+struct UpstreamTrouble {
+  std::string reason;
+};
+struct RetrievalFailed {
+  std::uint32_t number;
+  std::uint32_t uid;
+  std::string reason;
+};
+struct UpdateFailed {
+  std::uint64_t asked;
+  std::uint64_t remaining;
+  std::string reason;
+};
+/// The end, with what was done.
+struct SessionEnded {
+  std::string_view reason;
+  std::string user;  ///< empty: never logged in
+  std::uint64_t retrieved;
+  std::uint64_t topped;
+  std::uint64_t octets;
+  std::uint64_t deleted;
+};
+
+using Action = std::variant<ConnectUpstream, SecureUpstream, CloseUpstream, SecureClient,
+                            CloseClient, LoginAccepted, LoginRefused, UpstreamTrouble,
+                            RetrievalFailed, UpdateFailed, SessionEnded>;
+
+}  // namespace popbridge::bridge

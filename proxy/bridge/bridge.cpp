@@ -1,0 +1,177 @@
+#include "bridge/bridge.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "bridge/overloaded.hpp"
+
+namespace popbridge::bridge {
+namespace {
+
+/// A logged-in connection that idles so long is sent a NOOP: servers may close after 30 minutes
+/// (RFC 9051 section 5.4), middleboxes earlier.
+constexpr Time kKeepAlive = std::chrono::minutes(9);
+
+}  // namespace
+
+Bridge::Bridge(const Settings& settings, pop3::Policy policy, Time now)
+    : settings_(settings),
+      client_(std::move(policy)),
+      now_(now),
+      started_(now),
+      client_activity_(now),
+      upstream_activity_(now) {}
+
+bool Bridge::step(Time now) {
+  now_ = now;
+  if (over_) return false;
+  check_deadlines();
+  bool progress = over_;
+  while (!over_ && take_upstream_event()) progress = true;
+  if (auto* listing = std::get_if<Listing>(&task_); listing != nullptr && !over_ && !held()) {
+    continue_listing(*listing);
+    progress = true;
+  }
+  while (!over_ && take_client_event()) progress = true;
+  return progress;
+}
+
+std::optional<Action> Bridge::next_action() {
+  if (actions_.empty()) return std::nullopt;
+  Action action = std::move(actions_.front());
+  actions_.pop_front();
+  return action;
+}
+
+bool Bridge::held() const {
+  return client_congested_ || client_.pending_output_size() >= kStepOctets;
+}
+
+bool Bridge::wants_upstream_input() const {
+  if (!upstream_ || !upstream_->wants_input()) return false;
+  return !(std::holds_alternative<Retrieving>(task_) && held());
+}
+
+void Bridge::set_client_congested(bool congested, Time now) {
+  if (client_congested_ == congested) return;
+  client_congested_ = congested;
+  // The server was not read meanwhile, so its silence was ours.
+  if (!congested) upstream_activity_ = now;
+}
+
+void Bridge::client_progressed(Time now) {
+  client_activity_ = now;
+}
+
+void Bridge::upstream_progressed(Time now) {
+  upstream_activity_ = now;
+}
+
+void Bridge::client_secured() {
+  client_.tls_started();
+}
+
+// --- Time ---
+
+bool Bridge::awaiting_upstream() const {
+  switch (link_) {
+    case Link::kNone:
+      return false;
+    case Link::kConnecting:
+    case Link::kOpening:
+      return true;
+    case Link::kReady:
+      break;
+  }
+  if (std::holds_alternative<Retrieving>(task_)) return !held();
+  return std::holds_alternative<Updating>(task_);
+}
+
+std::optional<Time> Bridge::upstream_deadline() const {
+  if (bye_deadline_) return bye_deadline_;
+  if (!awaiting_upstream()) {
+    const bool resting = link_ == Link::kReady && std::holds_alternative<Idle>(task_);
+    return resting ? std::optional(upstream_activity_ + kKeepAlive) : std::nullopt;
+  }
+  // Until login is over octets do not count as progress: everything there is short.
+  const bool logging_in = link_ == Link::kConnecting ||
+                          (opening_ && opening_->phase() != UpstreamOpening::Phase::kMailbox);
+  return (logging_in ? opening_started_ : upstream_activity_) + settings_.upstream_timeout;
+}
+
+std::optional<Time> Bridge::client_deadline() const {
+  if (!maildrop_) {
+    const bool our_turn = std::holds_alternative<LoggingIn>(task_);
+    return our_turn ? std::nullopt : std::optional(started_ + settings_.login_timeout);
+  }
+  if (awaiting_upstream()) return std::nullopt;
+  return client_activity_ + settings_.idle_timeout;
+}
+
+std::optional<Time> Bridge::next_deadline() const {
+  if (over_) return std::nullopt;
+  const std::optional<Time> client = client_deadline();
+  const std::optional<Time> upstream = upstream_deadline();
+  if (!client || !upstream) return client ? client : upstream;
+  return std::min(*client, *upstream);
+}
+
+void Bridge::check_deadlines() {
+  if (const auto deadline = upstream_deadline(); deadline && now_ >= *deadline) {
+    if (bye_deadline_) {
+      upstream_lost("server said BYE: " + bye_text_);
+    } else if (awaiting_upstream()) {
+      upstream_lost("no answer within --upstream-timeout");
+    } else {
+      upstream_->noop();
+      upstream_activity_ = now_;
+    }
+  }
+  if (over_) return;
+  // RFC 1939 section 3: the autologout timer closes without removing and without an answer.
+  if (const auto deadline = client_deadline(); deadline && now_ >= *deadline) {
+    end_session(maildrop_ ? "idle-timeout" : "login-timeout", false);
+  }
+}
+
+// --- Task and end ---
+
+void Bridge::set_task(Task task) {
+  task_ = std::move(task);
+  if (!std::holds_alternative<Idle>(task_)) return;
+  client_activity_ = now_;
+  if (draining_) client_.shut_down(pop3::ResponseCode::kSysTemp, "server is shutting down");
+}
+
+void Bridge::drain() {
+  if (over_ || draining_) return;
+  draining_ = true;
+  if (std::holds_alternative<LoggingIn>(task_)) {
+    drop_upstream(false);
+    set_task(Idle{});
+  } else if (std::holds_alternative<Idle>(task_)) {
+    client_.shut_down(pop3::ResponseCode::kSysTemp, "server is shutting down");
+  }
+}
+
+void Bridge::client_lost(std::string_view reason) {
+  if (over_) return;
+  if (std::holds_alternative<Updating>(task_)) {
+    client_gone_ = true;
+    end_reason_ = reason;
+    return;
+  }
+  end_session(reason, false);
+}
+
+void Bridge::end_session(std::string_view reason, bool flush) {
+  if (over_) return;
+  over_ = true;
+  drop_upstream(std::holds_alternative<Idle>(task_));
+  actions_.emplace_back(SessionEnded{reason, maildrop_ ? user_ : std::string(), retrieved_, topped_,
+                                     octets_, deleted_});
+  actions_.emplace_back(CloseClient{flush});
+  password_ = Secret();
+}
+
+}  // namespace popbridge::bridge

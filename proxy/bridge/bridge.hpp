@@ -1,0 +1,185 @@
+// Bridge: one POP3 session in front of one IMAP mailbox, as a pure translator.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "bridge/action.hpp"
+#include "bridge/error_map.hpp"
+#include "bridge/maildrop.hpp"
+#include "bridge/retrieval.hpp"
+#include "bridge/settings.hpp"
+#include "bridge/update.hpp"
+#include "bridge/upstream_opening.hpp"
+#include "common/secret.hpp"
+#include "imap/client_session.hpp"
+#include "pop3/server_session.hpp"
+
+namespace popbridge::bridge {
+
+/// Loop time; only differences matter.
+using Time = std::chrono::milliseconds;
+
+/// Holds both engines and moves events between them. It knows no socket, clock, file or log: time
+/// is handed in, deadlines, actions and reports are handed out.
+///
+/// Use: put received octets into client() and upstream(), call step() until it returns false, carry
+/// out next_action()s, write both engines' pending output, repeat. Owner and thread: the session.
+class Bridge {
+ public:
+  /// `settings` must outlive the bridge.
+  Bridge(const Settings& settings, pop3::Policy policy, Time now);
+  Bridge(const Bridge&) = delete;
+  Bridge& operator=(const Bridge&) = delete;
+
+  [[nodiscard]] pop3::ServerSession& client() { return client_; }
+  /// Null while there is no upstream connection; gone before CloseUpstream is carried out.
+  [[nodiscard]] imap::ClientSession* upstream() { return upstream_ ? &*upstream_ : nullptr; }
+
+  /// Does a bounded amount of work. True: call again, after writing out what is pending.
+  bool step(Time now);
+  [[nodiscard]] std::optional<Action> next_action();
+  /// When step() wants to be called though nothing happened.
+  [[nodiscard]] std::optional<Time> next_deadline() const;
+
+  // What happened outside.
+  /// `tag_prefix` for imap::ClientSession: fresh random letters for each connection.
+  void upstream_connected(std::string tag_prefix);
+  void upstream_secured();
+  /// Octets arrived from upstream and are in its engine: it is alive.
+  void upstream_progressed(Time now);
+  /// The connection could not be made, was closed or failed. `reason` for the log.
+  void upstream_lost(const std::string& reason);
+  void client_secured();
+  /// The client took octets of an answer.
+  void client_progressed(Time now);
+  /// The client's connection is dead: nothing can be answered any more. An update that QUIT began
+  /// is still carried to its end. `reason`: static storage.
+  void client_lost(std::string_view reason);
+  /// The client's side has too much queued, or no longer so (watermarks are the session's
+  /// business).
+  void set_client_congested(bool congested, Time now);
+  /// The process is stopping: end now if idle, else after the running command.
+  void drain();
+
+  /// False while upstream octets are to wait where they are.
+  [[nodiscard]] bool wants_upstream_input() const;
+  [[nodiscard]] bool over() const { return over_; }
+
+  /// Octets of answers made in one step at most, before they must be written out.
+  static constexpr std::size_t kStepOctets = 64 * 1024;
+
+ private:
+  /// No command is running.
+  struct Idle {};
+  /// LoginRequest awaits its answer; user_, password_ hold it.
+  struct LoggingIn {};
+  /// A multi-line LIST or UIDL; `next` is the number to look at.
+  struct Listing {
+    bool unique_ids;
+    std::uint32_t next;
+  };
+  /// RETR or TOP. `probe`: the search that asks whether a missing message still exists.
+  struct Retrieving {
+    Retrieval retrieval;
+    std::optional<imap::CommandId> probe;
+    bool probe_found;
+  };
+  /// QUIT with something to do.
+  struct Updating {
+    Update update;
+  };
+  using Task = std::variant<Idle, LoggingIn, Listing, Retrieving, Updating>;
+
+  /// The upstream connection.
+  enum class Link {
+    kNone,        ///< there is none
+    kConnecting,  ///< ConnectUpstream was asked for
+    kOpening,     ///< opening_ is at work
+    kReady,       ///< mailbox selected
+  };
+
+  // Client's commands.
+  bool take_client_event();
+  void on_client_event(pop3::Event& event);
+  void on_login_request(pop3::LoginRequest& request);
+  void on_list(std::optional<pop3::MessageNumber> number, bool unique_ids);
+  void on_retrieve(pop3::MessageNumber number, std::optional<std::uint64_t> top_lines);
+  void on_delete(pop3::MessageNumber number);
+  void on_quit();
+  void on_session_over(pop3::EndReason reason);
+  [[nodiscard]] std::string list_line(pop3::MessageNumber number, bool unique_ids) const;
+  void continue_listing(Listing& listing);
+
+  // Upstream.
+  bool take_upstream_event();
+  void on_upstream_event(const imap::Event& event);
+  void watch_mailbox(const imap::Event& event);
+  void on_opening_event(const imap::Event& event);
+  void on_opened();
+  void on_retrieval_event(Retrieving& retrieving, const imap::Event& event);
+  void judge_retrieval(Retrieving& retrieving);
+  void finish_retrieval(const Retrieval& retrieval);
+  void fail_retrieval(const Retrieval& retrieval, const Failure& failure);
+  void on_probe_event(Retrieving& retrieving, const imap::Event& event);
+  void on_update_event(Updating& updating, const imap::Event& event);
+  /// `lost`: the upstream was lost for good before the outcome was known.
+  void finish_update(const Update& update, const std::optional<Failure>& lost);
+
+  void connect_upstream();
+  void on_bye(const imap::Bye& bye);
+  /// Begins the task's work upstream, on the connection there is or on one made again.
+  void start_upstream_work();
+  void fail_task(const Failure& failure);
+  void drop_upstream(bool say_goodbye);
+
+  void check_deadlines();
+  [[nodiscard]] bool awaiting_upstream() const;
+  [[nodiscard]] bool held() const;
+  [[nodiscard]] std::optional<Time> upstream_deadline() const;
+  [[nodiscard]] std::optional<Time> client_deadline() const;
+  void set_task(Task task);
+  void end_session(std::string_view reason, bool flush);
+
+  const Settings& settings_;
+  pop3::ServerSession client_;
+  std::optional<imap::ClientSession> upstream_;
+  std::optional<UpstreamOpening> opening_;
+  Link link_ = Link::kNone;
+  Task task_ = Idle{};
+  std::deque<Action> actions_;
+
+  std::string user_;
+  Secret password_;
+  std::string_view mechanism_;
+  std::optional<Maildrop> maildrop_;  ///< from login on
+  bool read_only_ = false;
+  bool generation_lost_ = false;      ///< UIDVALIDITY changed: our UIDs mean nothing any more
+  bool reconnected_ = false;          ///< since the last command that upstream answered
+  std::optional<Time> bye_deadline_;  ///< the server said BYE: until when to wait for more
+  std::string bye_text_;
+
+  Time now_;
+  Time started_;
+  Time client_activity_;
+  Time upstream_activity_;
+  Time opening_started_{};
+  bool client_congested_ = false;
+  bool client_gone_ = false;  ///< lost while an update was running
+  bool draining_ = false;
+  bool over_ = false;
+  std::string_view end_reason_;
+
+  std::uint64_t retrieved_ = 0;
+  std::uint64_t topped_ = 0;
+  std::uint64_t octets_ = 0;
+  std::uint64_t deleted_ = 0;
+};
+
+}  // namespace popbridge::bridge

@@ -1,0 +1,154 @@
+// The client's commands.
+#include <string>
+#include <utility>
+
+#include "bridge/bridge.hpp"
+#include "bridge/overloaded.hpp"
+#include "bridge/uidl.hpp"
+
+namespace popbridge::bridge {
+namespace {
+
+std::string count_of(std::uint64_t count, std::string_view thing) {
+  return std::to_string(count) + ' ' + std::string(thing) + (count == 1 ? "" : "s");
+}
+
+}  // namespace
+
+bool Bridge::take_client_event() {
+  if (!std::holds_alternative<Idle>(task_) || held()) return false;
+  std::optional<pop3::Event> event = client_.next_event();
+  if (!event) return false;
+  client_activity_ = now_;
+  on_client_event(*event);
+  return true;
+}
+
+void Bridge::on_client_event(pop3::Event& event) {
+  std::visit(Overloaded{
+                 [&](pop3::LoginRequest& request) { on_login_request(request); },
+                 [&](const pop3::StartTls&) { actions_.emplace_back(SecureClient{}); },
+                 [&](const pop3::Stat&) {
+                   client_.reply_ok(std::to_string(maildrop_->live_count()) + ' ' +
+                                    std::to_string(maildrop_->live_octets()));
+                 },
+                 [&](const pop3::List& list) { on_list(list.number, false); },
+                 [&](const pop3::Uidl& uidl) { on_list(uidl.number, true); },
+                 [&](const pop3::Retr& retr) { on_retrieve(retr.number, std::nullopt); },
+                 [&](const pop3::Top& top) { on_retrieve(top.number, top.lines); },
+                 [&](const pop3::Dele& dele) { on_delete(dele.number); },
+                 [&](const pop3::Rset&) {
+                   maildrop_->unmark_all();
+                   client_.reply_ok("maildrop has " + count_of(maildrop_->live_count(), "message"));
+                 },
+                 [&](const pop3::Quit&) { on_quit(); },
+                 [&](const pop3::SessionOver& over) { on_session_over(over.reason); },
+             },
+             event);
+}
+
+void Bridge::on_login_request(pop3::LoginRequest& request) {
+  user_ = std::move(request.user);
+  password_ = std::move(request.password);
+  mechanism_ = request.mechanism;
+  reconnected_ = false;
+  task_ = LoggingIn{};
+  connect_upstream();
+}
+
+std::string Bridge::list_line(pop3::MessageNumber number, bool unique_ids) const {
+  return std::to_string(number.value()) + ' ' +
+         (unique_ids
+              ? unique_id(settings_.uidl_format, maildrop_->uid_validity(), maildrop_->uid(number))
+              : std::to_string(maildrop_->octets(number)));
+}
+
+void Bridge::on_list(std::optional<pop3::MessageNumber> number, bool unique_ids) {
+  if (!number) {
+    client_.begin_lines(count_of(maildrop_->live_count(), "message") + " (" +
+                        count_of(maildrop_->live_octets(), "octet") + ')');
+    task_ = Listing{unique_ids, 1};
+  } else if (maildrop_->is_live(*number)) {
+    client_.reply_ok(list_line(*number, unique_ids));
+  } else {
+    client_.reply_err(pop3::ResponseCode::kNone, "no such message");
+  }
+}
+
+void Bridge::continue_listing(Listing& listing) {
+  for (; listing.next <= maildrop_->capacity(); ++listing.next) {
+    if (client_.pending_output_size() >= kStepOctets) return;
+    const pop3::MessageNumber number(listing.next);
+    if (maildrop_->is_live(number)) client_.line(list_line(number, listing.unique_ids));
+  }
+  client_.end_lines();
+  set_task(Idle{});
+}
+
+void Bridge::on_retrieve(pop3::MessageNumber number, std::optional<std::uint64_t> top_lines) {
+  if (!maildrop_->is_live(number)) {
+    client_.reply_err(pop3::ResponseCode::kNone, maildrop_->is_known(number)
+                                                     ? "message is marked deleted"
+                                                     : "no such message");
+    return;
+  }
+  const RetrievalRequest request{number, maildrop_->uid(number), maildrop_->octets(number),
+                                 top_lines};
+  task_ = Retrieving{Retrieval(request, client_), std::nullopt, false};
+  start_upstream_work();
+}
+
+void Bridge::on_delete(pop3::MessageNumber number) {
+  if (!maildrop_->is_live(number)) {
+    client_.reply_err(pop3::ResponseCode::kNone, maildrop_->is_known(number)
+                                                     ? "message is already marked deleted"
+                                                     : "no such message");
+  } else if (read_only_) {
+    client_.reply_err(pop3::ResponseCode::kSysPerm, "mailbox is read-only");
+  } else {
+    maildrop_->mark_deleted(number);
+    client_.reply_ok("message " + std::to_string(number.value()) + " is marked deleted");
+  }
+}
+
+void Bridge::on_quit() {
+  imap::UidSet seen;
+  if (settings_.mark_seen == MarkSeen::kRetr && !read_only_) {
+    seen = maildrop_->retrieved_and_kept();
+  }
+  Update update(maildrop_->deleted(), std::move(seen));
+  if (update.to_remove().empty() && update.to_mark_seen().empty()) {
+    client_.reply_ok("bye");
+    return;
+  }
+  task_ = Updating{std::move(update)};
+  start_upstream_work();
+}
+
+void Bridge::finish_update(const Update& update, const std::optional<Failure>& lost) {
+  const std::uint64_t asked = update.to_remove().size();
+  const bool confirmed = update.state() == Update::State::kDone;
+  if (confirmed) deleted_ = asked;
+  if (!confirmed || update.seen_refused() || update.foreign_flags_lost()) {
+    std::string reason = lost ? lost->log_text : update.failure().log_text;
+    if (update.seen_refused()) reason += " (\\Seen was not stored)";
+    if (update.foreign_flags_lost()) reason += " (\\Deleted flags of others were not put back)";
+    actions_.emplace_back(UpdateFailed{asked, confirmed ? 0 : update.remaining(), reason});
+  }
+  if (confirmed || asked == 0) {
+    client_.reply_ok("bye, " + count_of(asked, "message") + " removed");
+  } else {
+    const Failure& failure = lost ? *lost : update.failure();
+    client_.reply_err(failure.code, std::to_string(update.remaining()) + " of " +
+                                        count_of(asked, "message") +
+                                        " not removed: " + failure.client_text);
+  }
+  set_task(Idle{});
+  if (client_gone_) end_session(end_reason_, false);
+}
+
+void Bridge::on_session_over(pop3::EndReason reason) {
+  end_session(pop3::sentence(reason), reason != pop3::EndReason::kBodyAborted);
+}
+
+}  // namespace popbridge::bridge

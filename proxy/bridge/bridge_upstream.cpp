@@ -1,0 +1,299 @@
+// The upstream connection and the work that needs it.
+#include <string>
+#include <utility>
+
+#include "bridge/bridge.hpp"
+#include "bridge/overloaded.hpp"
+
+namespace popbridge::bridge {
+namespace {
+
+/// After BYE a tagged answer may still follow that says why; so long it is waited for.
+constexpr Time kByePatience = std::chrono::seconds(1);
+
+Failure generation_failure() {
+  return {pop3::ResponseCode::kSysTemp, "the mailbox was rebuilt meanwhile, log in again",
+          "UIDVALIDITY changed during the session"};
+}
+
+}  // namespace
+
+// --- Connection ---
+
+void Bridge::connect_upstream() {
+  link_ = Link::kConnecting;
+  opening_started_ = now_;
+  upstream_activity_ = now_;
+  actions_.emplace_back(ConnectUpstream{});
+}
+
+void Bridge::upstream_connected(std::string tag_prefix) {
+  if (over_ || link_ != Link::kConnecting) return;
+  upstream_.emplace(std::move(tag_prefix));
+  opening_.emplace(settings_, *upstream_, user_, password_, !maildrop_);
+  link_ = Link::kOpening;
+  if (settings_.upstream_security == UpstreamSecurity::kTls) {
+    actions_.emplace_back(SecureUpstream{});
+  }
+}
+
+void Bridge::upstream_secured() {
+  if (!opening_ || opening_->phase() != UpstreamOpening::Phase::kHandshake) return;
+  upstream_->tls_started();
+  opening_->on_tls_started();
+}
+
+void Bridge::drop_upstream(bool say_goodbye) {
+  if (link_ == Link::kNone) return;
+  CloseUpstream close;
+  if (upstream_) {
+    if (say_goodbye && !bye_deadline_) {
+      upstream_->logout();
+      close.last_words = upstream_->pending_output();
+      upstream_->consume_output(close.last_words.size());
+    }
+    close.trace = upstream_->take_trace();
+  }
+  opening_.reset();
+  upstream_.reset();
+  bye_deadline_.reset();
+  link_ = Link::kNone;
+  actions_.emplace_back(std::move(close));
+}
+
+void Bridge::upstream_lost(const std::string& reason) {
+  if (over_ || link_ == Link::kNone) return;
+  const bool was_ready = link_ == Link::kReady;
+  drop_upstream(false);
+  if (!std::holds_alternative<LoggingIn>(task_)) actions_.emplace_back(UpstreamTrouble{reason});
+  // What was begun on a connection that had worked is begun again once, on another one.
+  const bool again = was_ready && !reconnected_;
+  if (auto* retrieving = std::get_if<Retrieving>(&task_)) {
+    if (again && retrieving->retrieval.nothing_sent()) {
+      start_upstream_work();
+      return;
+    }
+  } else if (std::holds_alternative<Updating>(task_) && again) {
+    start_upstream_work();
+    return;
+  }
+  fail_task(upstream_unavailable(reason));
+}
+
+void Bridge::start_upstream_work() {
+  if (generation_lost_) {
+    fail_task(generation_failure());
+    return;
+  }
+  if (bye_deadline_) drop_upstream(false);
+  if (link_ == Link::kNone) {
+    if (reconnected_) {
+      fail_task(upstream_unavailable("connection was lost twice"));
+      return;
+    }
+    reconnected_ = true;
+    connect_upstream();
+    return;
+  }
+  upstream_activity_ = now_;
+  if (auto* retrieving = std::get_if<Retrieving>(&task_)) {
+    retrieving->probe.reset();
+    retrieving->retrieval.start(*upstream_);
+  } else if (auto* updating = std::get_if<Updating>(&task_)) {
+    updating->update.start(*upstream_);
+  }
+}
+
+// --- Events ---
+
+bool Bridge::take_upstream_event() {
+  if (!upstream_) return false;
+  if (std::holds_alternative<Retrieving>(task_) && held()) return false;
+  const std::optional<imap::Event> event = upstream_->next_event();
+  if (!event) return false;
+  on_upstream_event(*event);
+  return true;
+}
+
+void Bridge::on_upstream_event(const imap::Event& event) {
+  if (const auto* fatal = std::get_if<imap::Fatal>(&event)) {
+    std::string reason(imap::sentence(fatal->error));
+    if (!fatal->detail.empty()) reason += ": " + fatal->detail;
+    upstream_lost(bye_deadline_ ? "server said BYE: " + bye_text_ : reason);
+    return;
+  }
+  if (const auto* bye = std::get_if<imap::Bye>(&event)) {
+    on_bye(*bye);
+    return;
+  }
+  if (link_ == Link::kOpening) {
+    on_opening_event(event);
+    return;
+  }
+  watch_mailbox(event);
+  if (auto* retrieving = std::get_if<Retrieving>(&task_)) {
+    on_retrieval_event(*retrieving, event);
+  } else if (auto* updating = std::get_if<Updating>(&task_)) {
+    on_update_event(*updating, event);
+  }
+}
+
+void Bridge::on_bye(const imap::Bye& bye) {
+  bye_text_ = bye.text;
+  if (upstream_->commands_in_flight() == 0) {
+    upstream_lost("server said BYE: " + bye_text_);
+  } else {
+    bye_deadline_ = now_ + kByePatience;
+  }
+}
+
+void Bridge::watch_mailbox(const imap::Event& event) {
+  const auto* notice = std::get_if<imap::Notice>(&event);
+  if (notice == nullptr || notice->code.code != imap::Code::kUidValidity) return;
+  if (notice->code.number == maildrop_->uid_validity() || generation_lost_) return;
+  generation_lost_ = true;
+  fail_task(generation_failure());
+}
+
+void Bridge::on_opening_event(const imap::Event& event) {
+  const UpstreamOpening::Phase before = opening_->phase();
+  opening_->on_event(event);
+  if (opening_->phase() == before) return;
+  if (opening_->phase() == UpstreamOpening::Phase::kHandshake) {
+    actions_.emplace_back(SecureUpstream{});
+  } else if (opening_->phase() == UpstreamOpening::Phase::kOpen) {
+    on_opened();
+  } else if (opening_->phase() == UpstreamOpening::Phase::kFailed) {
+    const Failure failure = opening_->failure();
+    drop_upstream(opening_->upstream_usable());
+    fail_task(failure);
+  }
+}
+
+void Bridge::on_opened() {
+  link_ = Link::kReady;
+  read_only_ = opening_->read_only();
+  const std::uint32_t uid_validity = opening_->uid_validity();
+  if (!maildrop_) {
+    maildrop_ = opening_->take_maildrop();
+    opening_.reset();
+    actions_.emplace_back(
+        LoginAccepted{user_, mechanism_, maildrop_->live_count(), maildrop_->live_octets()});
+    client_.accept_login(std::to_string(maildrop_->live_count()) + " messages (" +
+                         std::to_string(maildrop_->live_octets()) + " octets)");
+    set_task(Idle{});
+    return;
+  }
+  opening_.reset();
+  if (uid_validity != maildrop_->uid_validity()) {
+    generation_lost_ = true;
+    fail_task(generation_failure());
+    return;
+  }
+  start_upstream_work();
+}
+
+void Bridge::fail_task(const Failure& failure) {
+  if (std::holds_alternative<LoggingIn>(task_)) {
+    actions_.emplace_back(LoginRefused{user_, mechanism_, failure.code, failure.log_text});
+    password_ = Secret();
+    client_.refuse_login(failure.code, failure.client_text);
+    set_task(Idle{});
+  } else if (auto* retrieving = std::get_if<Retrieving>(&task_)) {
+    const Retrieval retrieval = std::move(retrieving->retrieval);
+    fail_retrieval(retrieval, failure);
+  } else if (auto* updating = std::get_if<Updating>(&task_)) {
+    const Update update = std::move(updating->update);
+    finish_update(update, failure);
+  }
+}
+
+// --- RETR and TOP ---
+
+void Bridge::on_retrieval_event(Retrieving& retrieving, const imap::Event& event) {
+  if (retrieving.probe) {
+    on_probe_event(retrieving, event);
+    return;
+  }
+  retrieving.retrieval.on_event(event, *upstream_);
+  judge_retrieval(retrieving);
+}
+
+void Bridge::judge_retrieval(Retrieving& retrieving) {
+  switch (retrieving.retrieval.state()) {
+    case Retrieval::State::kRunning:
+      break;
+    case Retrieval::State::kDone:
+      finish_retrieval(retrieving.retrieval);
+      break;
+    case Retrieval::State::kMissing:
+      // Behind a NOOP, so that the server may notice expunges of others first.
+      upstream_->noop();
+      retrieving.probe_found = false;
+      retrieving.probe = upstream_->uid_search(
+          "UID " + std::to_string(retrieving.retrieval.request().uid.value()));
+      break;
+    case Retrieval::State::kFailed:
+    case Retrieval::State::kBroken:
+      const Retrieval retrieval = std::move(retrieving.retrieval);
+      fail_retrieval(retrieval, retrieval.failure());
+      break;
+  }
+}
+
+void Bridge::finish_retrieval(const Retrieval& retrieval) {
+  const RetrievalRequest& request = retrieval.request();
+  octets_ += retrieval.octets_sent();
+  if (request.top_lines) {
+    ++topped_;
+  } else {
+    ++retrieved_;
+    maildrop_->mark_retrieved(request.number);
+  }
+  reconnected_ = false;
+  set_task(Idle{});
+}
+
+void Bridge::fail_retrieval(const Retrieval& retrieval, const Failure& failure) {
+  const RetrievalRequest& request = retrieval.request();
+  std::string reason = retrieval.state() == Retrieval::State::kBroken
+                           ? std::string(retrieval.broken_reason())
+                           : failure.log_text;
+  actions_.emplace_back(
+      RetrievalFailed{request.number.value(), request.uid.value(), std::move(reason)});
+  if (retrieval.nothing_sent()) {
+    client_.reply_err(failure.code, failure.client_text);
+  } else {
+    client_.abort_body();
+  }
+  set_task(Idle{});
+}
+
+void Bridge::on_probe_event(Retrieving& retrieving, const imap::Event& event) {
+  const imap::Uid uid = retrieving.retrieval.request().uid;
+  if (const auto* result = std::get_if<imap::SearchResult>(&event)) {
+    retrieving.probe_found = retrieving.probe_found || result->uids.contains(uid);
+    return;
+  }
+  const auto* completed = std::get_if<imap::Completed>(&event);
+  if (completed == nullptr || completed->id != *retrieving.probe) return;
+  const bool gone = completed->status == imap::Status::kOk && !retrieving.probe_found;
+  const Retrieval retrieval = std::move(retrieving.retrieval);
+  if (gone) {
+    fail_retrieval(retrieval, {pop3::ResponseCode::kNone, "message was removed by another client",
+                               "message was expunged by another client"});
+  } else {
+    fail_retrieval(retrieval, retrieval.failure());
+  }
+}
+
+// --- QUIT ---
+
+void Bridge::on_update_event(Updating& updating, const imap::Event& event) {
+  updating.update.on_event(event, *upstream_);
+  if (updating.update.state() == Update::State::kRunning) return;
+  const Update update = std::move(updating.update);
+  finish_update(update, std::nullopt);
+}
+
+}  // namespace popbridge::bridge

@@ -1,0 +1,150 @@
+#include "bridge/error_map.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <string_view>
+#include <utility>
+
+namespace popbridge::bridge {
+namespace {
+
+using imap::Code;
+using pop3::ResponseCode;
+
+bool contains_folded(std::string_view text, std::string_view lower_case_part) {
+  const auto same = [](char in_text, char in_part) {
+    return std::tolower(static_cast<unsigned char>(in_text)) == in_part;
+  };
+  return !std::ranges::search(text, lower_case_part, same).empty();
+}
+
+/// Codes that say the same at every stage; kNone means the stage decides.
+ResponseCode common_code(Code code) {
+  switch (code) {
+    case Code::kInUse:
+      return ResponseCode::kInUse;
+    case Code::kUnavailable:
+    case Code::kLimit:
+    case Code::kOverQuota:
+    case Code::kServerBug:
+    case Code::kThrottled:
+    case Code::kCorruption:
+    case Code::kMessageLimit:
+      return ResponseCode::kSysTemp;
+    case Code::kPrivacyRequired:
+    case Code::kContactAdmin:
+    case Code::kNoPerm:
+    case Code::kClientBug:
+    case Code::kCannot:
+      return ResponseCode::kSysPerm;
+    case Code::kNone:
+    case Code::kOther:
+    case Code::kAlert:
+    case Code::kAuthenticationFailed:
+    case Code::kAuthorizationFailed:
+    case Code::kExpired:
+    case Code::kNonExistent:
+    case Code::kTryCreate:
+    case Code::kExpungeIssued:
+    case Code::kReadOnly:
+    case Code::kReadWrite:
+    case Code::kUidValidity:
+    case Code::kUidNext:
+    case Code::kHighestModSeq:
+    case Code::kUidNotSticky:
+    case Code::kCapability:
+    case Code::kUnknownCte:
+    case Code::kClosed:
+      return ResponseCode::kNone;
+  }
+  return ResponseCode::kNone;
+}
+
+ResponseCode login_code(imap::Status status, Code code) {
+  // BAD means that the server did not take the command as one, not that the password is wrong.
+  if (status == imap::Status::kBad) return ResponseCode::kSysTemp;
+  const ResponseCode common = common_code(code);
+  return common == ResponseCode::kNone ? ResponseCode::kAuth : common;
+}
+
+ResponseCode select_code(Code code, const std::string& text) {
+  const ResponseCode common = common_code(code);
+  if (common != ResponseCode::kNone) return common;
+  const bool missing = code == Code::kNonExistent || code == Code::kTryCreate;
+  // Coremail (163.com) wants an ID command of a client it knows.
+  return missing || contains_folded(text, "unsafe login") ? ResponseCode::kSysPerm
+                                                          : ResponseCode::kSysTemp;
+}
+
+std::string_view stage_text(Stage stage) {
+  switch (stage) {
+    case Stage::kLogin:
+      return "login refused by the mail server";
+    case Stage::kSelect:
+      return "mail server does not open the mailbox";
+    case Stage::kIndex:
+      return "mail server does not list the mailbox";
+    case Stage::kFetch:
+      return "mail server does not give this message now";
+    case Stage::kUpdate:
+      return "mail server refused the change";
+  }
+  return {};
+}
+
+}  // namespace
+
+bool sounds_throttled(const std::string& text) {
+  static constexpr std::array<std::string_view, 8> kWords = {"throttled",
+                                                             "too many simultaneous",
+                                                             "too many connections",
+                                                             "rate limit",
+                                                             "bandwidth limits",
+                                                             "backoff time",
+                                                             "maximum number of connections",
+                                                             "try again later"};
+  return std::ranges::any_of(kWords,
+                             [&](std::string_view word) { return contains_folded(text, word); });
+}
+
+Failure map_failure(Stage stage, imap::Status status, const imap::ResponseCode& code,
+                    const std::string& text) {
+  Failure failure;
+  if (sounds_throttled(text)) {
+    failure.code = ResponseCode::kSysTemp;
+  } else if (contains_folded(text, "authenticated but not connected")) {
+    // Microsoft: the login was taken but the mailbox is not there: no licence, IMAP switched off,
+    // or throttled. The password may well be right.
+    failure.code = ResponseCode::kSysTemp;
+  } else {
+    switch (stage) {
+      case Stage::kLogin:
+        failure.code = login_code(status, code.code);
+        break;
+      case Stage::kSelect:
+        failure.code = select_code(code.code, text);
+        break;
+      case Stage::kIndex:
+      case Stage::kFetch:
+      case Stage::kUpdate: {
+        const ResponseCode common = common_code(code.code);
+        failure.code = common == ResponseCode::kNone ? ResponseCode::kSysTemp : common;
+        break;
+      }
+    }
+  }
+  failure.client_text = stage_text(stage);
+  if (!text.empty()) failure.client_text += ": " + text;
+  failure.log_text = std::string(status == imap::Status::kBad ? "BAD " : "NO ");
+  if (!code.text.empty()) failure.log_text += "[" + code.text + "] ";
+  failure.log_text += text;
+  return failure;
+}
+
+Failure upstream_unavailable(std::string log_text) {
+  return {pop3::ResponseCode::kSysTemp, "mail server not available, try again later",
+          std::move(log_text)};
+}
+
+}  // namespace popbridge::bridge

@@ -1,0 +1,80 @@
+#include "bridge/mailbox_index.hpp"
+
+#include <algorithm>
+#include <limits>
+
+namespace popbridge::bridge {
+
+std::string_view sentence(IndexError error) {
+  switch (error) {
+    case IndexError::kIncomplete:
+      return "the server listed fewer messages than it says exist";
+    case IndexError::kUidConflict:
+      return "the server gave two messages the same UID, or one message an impossible UID";
+    case IndexError::kTooMany:
+      return "the mailbox holds more messages than --max-messages";
+  }
+  return {};
+}
+
+void MailboxIndex::on_exists(std::uint32_t count) {
+  exists_ = count;
+}
+
+void MailboxIndex::on_expunged() {
+  if (exists_ > 0) --exists_;
+  if (selected_) ++expunged_;
+}
+
+void MailboxIndex::on_uid_validity(std::uint64_t value) {
+  if (value <= std::numeric_limits<std::uint32_t>::max()) {
+    uid_validity_ = static_cast<std::uint32_t>(value);
+  }
+}
+
+void MailboxIndex::on_selected() {
+  selected_ = true;
+  exists_at_select_ = exists_;
+}
+
+void MailboxIndex::on_message(const imap::MessageInfo& info) {
+  if (info.uid_conflict) uid_conflict_ = true;
+  if (!info.uid || too_many()) return;
+  found_.push_back({info.uid->value(), info.sequence, info.rfc822_size.value_or(0),
+                    info.deleted.value_or(false)});
+}
+
+// Servers repeat messages (unsolicited flags, repeated answers). The same UID under another
+// sequence number is two messages with one UID, unless an expunge moved the numbers meanwhile.
+bool MailboxIndex::merge() {
+  std::ranges::stable_sort(found_, {}, &Found::uid);
+  std::size_t kept = 0;
+  for (const Found& next : found_) {
+    if (kept == 0 || found_[kept - 1].uid != next.uid) {
+      found_[kept++] = next;
+      continue;
+    }
+    Found& first = found_[kept - 1];
+    if (first.sequence != next.sequence && expunged_ == 0) return false;
+    first.octets = std::max(first.octets, next.octets);
+    first.deleted = first.deleted || next.deleted;
+  }
+  found_.resize(kept);
+  return true;
+}
+
+std::expected<Maildrop, IndexError> MailboxIndex::finish() {
+  if (too_many()) return std::unexpected(IndexError::kTooMany);
+  if (uid_conflict_ || !merge()) return std::unexpected(IndexError::kUidConflict);
+  if (found_.size() + expunged_ < exists_at_select_) {
+    return std::unexpected(IndexError::kIncomplete);
+  }
+  Maildrop maildrop(uid_validity_);
+  for (const Found& message : found_) {
+    if (!message.deleted) maildrop.append(imap::Uid(message.uid), message.octets);
+  }
+  found_ = {};
+  return maildrop;
+}
+
+}  // namespace popbridge::bridge

@@ -1,0 +1,61 @@
+// MailboxIndex: collects what the server says of its messages at login, and makes the maildrop.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "bridge/maildrop.hpp"
+#include "imap/response.hpp"
+
+namespace popbridge::bridge {
+
+/// Why a listing cannot be shown as a maildrop. All but kTooMany are temporary.
+enum class IndexError { kIncomplete, kUidConflict, kTooMany };
+[[nodiscard]] std::string_view sentence(IndexError error);
+
+/// Fed with the events of one SELECT and its index FETCHes, in any order and with repetitions, as
+/// servers send them. Messages that another client flagged \Deleted are left out.
+class MailboxIndex {
+ public:
+  explicit MailboxIndex(std::size_t max_messages) : max_messages_(max_messages) {}
+
+  void on_exists(std::uint32_t count);
+  void on_expunged();
+  void on_uid_validity(std::uint64_t value);
+  void on_message(const imap::MessageInfo& info);
+  /// SELECT completed OK: EXISTS is now what the listing must at least cover.
+  void on_selected();
+
+  /// The mailbox was empty at SELECT, so that a refused "1:*" says nothing (RFC 3501 leaves it
+  /// open).
+  [[nodiscard]] bool empty_at_select() const { return selected_ && exists_at_select_ == 0; }
+  [[nodiscard]] std::uint32_t uid_validity() const { return uid_validity_; }
+  [[nodiscard]] bool too_many() const { return found_.size() > max_messages_; }
+
+  /// The maildrop, once every index FETCH completed. Sizes the server did not tell count as 0.
+  [[nodiscard]] std::expected<Maildrop, IndexError> finish();
+
+ private:
+  struct Found {
+    std::uint32_t uid;
+    std::uint32_t sequence;
+    std::uint64_t octets;
+    bool deleted;
+  };
+  [[nodiscard]] bool merge();
+
+  std::size_t max_messages_;
+  std::vector<Found> found_;
+  std::uint64_t exists_ = 0;
+  std::uint64_t exists_at_select_ = 0;
+  std::uint64_t expunged_ = 0;  ///< since SELECT completed
+  std::uint32_t uid_validity_ = 0;
+  bool selected_ = false;
+  bool uid_conflict_ = false;
+};
+
+}  // namespace popbridge::bridge

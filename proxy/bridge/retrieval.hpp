@@ -1,0 +1,114 @@
+// Retrieval: one RETR or TOP, from the FETCH to the final dot.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "bridge/error_map.hpp"
+#include "imap/client_session.hpp"
+#include "imap/response.hpp"
+#include "pop3/message_number.hpp"
+#include "pop3/server_session.hpp"
+
+namespace popbridge::bridge {
+
+/// What is asked for: a message, whole (RETR) or its header and `top_lines` body lines (TOP).
+struct RetrievalRequest {
+  pop3::MessageNumber number;
+  imap::Uid uid;
+  std::uint64_t listed_octets;
+  std::optional<std::uint64_t> top_lines;
+};
+
+/// Relays the message from the IMAP engine to the POP3 engine as it comes. The rules that keep mail
+/// from being lost: +OK only once the literal has begun; octets are the message's only if the UID
+/// is the one asked for; the final dot only after the whole literal, the end of its FETCH line and
+/// the tagged OK.
+class Retrieval {
+ public:
+  enum class State {
+    kRunning,
+    kDone,     ///< the final dot is queued
+    kFailed,   ///< nothing was sent to the client; answer with failure()
+    kMissing,  ///< as kFailed: the server gave nothing; ask it whether the message still exists
+    kBroken,   ///< the client has a part of the message: abort, no final dot
+  };
+
+  /// References must outlive the object.
+  Retrieval(const RetrievalRequest& request, pop3::ServerSession& client);
+
+  /// Sends the FETCH; also to begin again on a new connection, while nothing_sent().
+  void start(imap::ClientSession& upstream);
+  /// Every event of the connection while kRunning.
+  void on_event(const imap::Event& event, imap::ClientSession& upstream);
+
+  [[nodiscard]] State state() const { return state_; }
+  /// No octet of the answer has been queued for the client.
+  [[nodiscard]] bool nothing_sent() const { return !sending_; }
+  /// In kFailed and kMissing.
+  [[nodiscard]] const Failure& failure() const { return failure_; }
+  /// In kBroken: why, for the log.
+  [[nodiscard]] std::string_view broken_reason() const { return broken_reason_; }
+  /// In kDone: octets of the message sent, before dot-stuffing.
+  [[nodiscard]] std::uint64_t octets_sent() const { return octets_sent_; }
+  [[nodiscard]] const RetrievalRequest& request() const { return request_; }
+
+  /// The longest part kept back in memory until it is known whose it is; longer parts that come
+  /// before their UID are sent on, and judged at the end of the line.
+  static constexpr std::uint64_t kStagedOctets = 128 * 1024;
+
+ private:
+  /// What the message part now arriving is to us.
+  enum class Part { kSkipped, kDirect, kStaged };
+  /// A part kept back until the end of its FETCH line tells whose it is.
+  struct Staged {
+    imap::Section section;
+    std::string octets;
+  };
+
+  void on_body_begin(const imap::BodyBegin& begin);
+  void on_body_chunk(std::string_view octets);
+  void on_body_end();
+  void on_message_info(const imap::MessageInfo& info);
+  void on_completed(const imap::Completed& completed, imap::ClientSession& upstream);
+  [[nodiscard]] bool wants(imap::Section section) const;
+  [[nodiscard]] bool must_stage(const imap::BodyBegin& begin) const;
+  void begin_part(imap::Section section, std::uint64_t octets);
+  void send_part(imap::Section section, std::string_view octets);
+  void part_done(imap::Section section);
+  void release_staged();
+  [[nodiscard]] bool complete() const;
+  [[nodiscard]] bool more_text_wanted() const;
+  void request_text(imap::ClientSession& upstream);
+  void fail(State state, Failure failure);
+  void break_off(std::string_view reason);
+
+  RetrievalRequest request_;
+  pop3::ServerSession* client_;
+  imap::CommandId command_;
+  State state_ = State::kRunning;
+
+  Part part_ = Part::kSkipped;
+  imap::Section section_ = imap::Section::kFull;
+  std::vector<Staged> staged_;
+  bool line_sent_direct_ = false;  ///< this FETCH line brought octets that were sent on at once ...
+  bool line_uid_known_ = false;    ///< ... after it had named its UID
+  bool nil_seen_ = false;
+
+  bool sending_ = false;
+  bool full_done_ = false;
+  bool header_done_ = false;
+  bool text_done_ = false;
+  std::string header_tail_;           ///< last octets of the header, to see its blank line
+  std::uint64_t text_offset_ = 0;     ///< TOP: where the text asked for last begins
+  std::uint32_t text_requested_ = 0;  ///< TOP: octets of text asked for last
+  std::uint64_t text_received_ = 0;   ///< TOP: octets of it that came
+  std::uint64_t octets_sent_ = 0;
+  Failure failure_;
+  std::string_view broken_reason_;
+};
+
+}  // namespace popbridge::bridge

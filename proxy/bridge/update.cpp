@@ -1,0 +1,231 @@
+#include "bridge/update.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "bridge/overloaded.hpp"
+
+namespace popbridge::bridge {
+namespace {
+
+/// Octets of a UID set in one command: with tag, command and flag the line stays under the 1,000
+/// octets of RFC 2683 section 3.2.1.5.
+constexpr std::size_t kSetOctets = 900;
+
+imap::UidSet intersection(const imap::UidSet& found, const imap::UidSet& ours) {
+  imap::UidSet both;
+  auto other = ours.ranges().begin();
+  for (const imap::UidSet::Range& range : found.ranges()) {
+    while (other != ours.ranges().end() && other->last < range.first) ++other;
+    for (auto it = other; it != ours.ranges().end() && it->first <= range.last; ++it) {
+      both.add(std::max(range.first, it->first), std::min(range.last, it->last));
+    }
+  }
+  return both;
+}
+
+void add_all(const imap::UidSet& from, imap::UidSet& to) {
+  for (const imap::UidSet::Range& range : from.ranges()) to.add(range.first, range.last);
+}
+
+imap::UidSet only(imap::UidSet::Range range) {
+  imap::UidSet set;
+  set.add(range.first, range.last);
+  return set;
+}
+
+/// `found` without `ours`.
+imap::UidSet difference(const imap::UidSet& found, const imap::UidSet& ours) {
+  imap::UidSet rest;
+  for (const imap::UidSet::Range& range : found.ranges()) {
+    std::uint64_t next = range.first.value();
+    const imap::UidSet holes = intersection(only(range), ours);
+    for (const imap::UidSet::Range& hole : holes.ranges()) {
+      if (hole.first.value() > next) {
+        rest.add(imap::Uid(static_cast<std::uint32_t>(next)), imap::Uid(hole.first.value() - 1));
+      }
+      next = std::uint64_t{hole.last.value()} + 1;
+    }
+    if (next <= range.last.value()) {
+      rest.add(imap::Uid(static_cast<std::uint32_t>(next)), range.last);
+    }
+  }
+  return rest;
+}
+
+}  // namespace
+
+Update::Update(imap::UidSet remove, imap::UidSet mark_seen)
+    : remove_(std::move(remove)), mark_seen_(std::move(mark_seen)), remaining_(remove_.size()) {}
+
+void Update::start(imap::ClientSession& upstream) {
+  sent_.clear();
+  refused_ = false;
+  const bool can_uid_expunge = upstream.has(imap::Capability::kUidPlus);
+  enter(can_uid_expunge || remove_.empty() ? Step::kFlagAndExpunge : Step::kFindForeign, upstream);
+}
+
+void Update::send_store(imap::ClientSession& upstream, const imap::UidSet& set,
+                        imap::StoreAction action, imap::Flag flag, Kind kind) {
+  for (const std::string& piece : set.chunks(kSetOctets)) {
+    sent_.push_back({upstream.uid_store(piece, action, flag), kind});
+  }
+}
+
+void Update::send_search_for_ours(imap::ClientSession& upstream) {
+  for (const std::string& piece : remove_.chunks(kSetOctets)) {
+    sent_.push_back({upstream.uid_search("UID " + piece), Kind::kSearch});
+  }
+}
+
+void Update::enter(Step step, imap::ClientSession& upstream) {
+  step_ = step;
+  found_ = {};
+  search_answered_ = true;
+  switch (step) {
+    case Step::kFlagAndExpunge:
+      send_store(upstream, mark_seen_, imap::StoreAction::kAdd, imap::Flag::kSeen, Kind::kSeen);
+      send_store(upstream, remove_, imap::StoreAction::kAdd, imap::Flag::kDeleted, Kind::kFlag);
+      for (const std::string& piece : remove_.chunks(kSetOctets)) {
+        sent_.push_back({upstream.uid_expunge(piece), Kind::kExpunge});
+      }
+      send_search_for_ours(upstream);
+      break;
+    case Step::kSearchAgain:
+      sent_.push_back({upstream.noop(), Kind::kOther});
+      send_search_for_ours(upstream);
+      break;
+    case Step::kFindForeign:
+      send_store(upstream, mark_seen_, imap::StoreAction::kAdd, imap::Flag::kSeen, Kind::kSeen);
+      sent_.push_back({upstream.uid_search("DELETED"), Kind::kSearch});
+      break;
+    case Step::kFlagOnlyOurs:
+      send_store(upstream, foreign_, imap::StoreAction::kRemove, imap::Flag::kDeleted,
+                 Kind::kUnflagForeign);
+      send_store(upstream, remove_, imap::StoreAction::kAdd, imap::Flag::kDeleted, Kind::kFlag);
+      sent_.push_back({upstream.uid_search("DELETED"), Kind::kSearch});
+      break;
+    case Step::kExpungeAll:
+      sent_.push_back({upstream.expunge(), Kind::kExpunge});
+      send_store(upstream, foreign_, imap::StoreAction::kAdd, imap::Flag::kDeleted,
+                 Kind::kReflagForeign);
+      send_search_for_ours(upstream);
+      break;
+    case Step::kTakeBack:
+      send_store(upstream, left_, imap::StoreAction::kRemove, imap::Flag::kDeleted, Kind::kOther);
+      send_store(upstream, foreign_, imap::StoreAction::kAdd, imap::Flag::kDeleted,
+                 Kind::kReflagForeign);
+      break;
+  }
+  if (sent_.empty()) on_flight_over(upstream);
+}
+
+void Update::on_event(const imap::Event& event, imap::ClientSession& upstream) {
+  if (state_ != State::kRunning) return;
+  std::visit(Overloaded{
+                 [&](const imap::SearchResult& result) { add_all(result.uids, found_); },
+                 [&](const imap::Completed& completed) { on_completed(completed, upstream); },
+                 [](const auto&) {},
+             },
+             event);
+}
+
+void Update::note_refusal(const imap::Completed& completed) {
+  if (refused_) return;
+  refused_ = true;
+  failure_ = map_failure(Stage::kUpdate, completed.status, completed.code, completed.text);
+}
+
+void Update::on_completed(const imap::Completed& completed, imap::ClientSession& upstream) {
+  const auto sent = std::ranges::find(sent_, completed.id, &Sent::id);
+  if (sent == sent_.end()) return;
+  const Kind kind = sent->kind;
+  sent_.erase(sent);
+  if (completed.status != imap::Status::kOk) {
+    switch (kind) {
+      case Kind::kSeen:
+        seen_refused_ = true;
+        break;
+      case Kind::kFlag:
+      case Kind::kUnflagForeign:
+      case Kind::kExpunge:
+        note_refusal(completed);
+        break;
+      case Kind::kReflagForeign:
+        foreign_flags_lost_ = true;
+        break;
+      case Kind::kSearch:
+        search_answered_ = false;
+        break;
+      case Kind::kOther:
+        break;
+    }
+  }
+  if (sent_.empty()) on_flight_over(upstream);
+}
+
+void Update::on_flight_over(imap::ClientSession& upstream) {
+  switch (step_) {
+    case Step::kFlagAndExpunge:
+    case Step::kSearchAgain:
+    case Step::kExpungeAll:
+      judge_removal(upstream);
+      break;
+    case Step::kFindForeign:
+      if (!search_answered_) {
+        failure_ = upstream_unavailable("server does not tell which messages others deleted");
+        give_up(upstream);
+        break;
+      }
+      // Not assigned: a connection lost in between may have left some of them without their flag.
+      add_all(difference(found_, remove_), foreign_);
+      enter(Step::kFlagOnlyOurs, upstream);
+      break;
+    case Step::kFlagOnlyOurs:
+      judge_only_ours(upstream);
+      break;
+    case Step::kTakeBack:
+      state_ = State::kFailed;
+      break;
+  }
+}
+
+// EXPUNGE removes whatever is flagged, so it is only sent when a search has just found no flag but
+// ours.
+void Update::judge_only_ours(imap::ClientSession& upstream) {
+  if (!refused_ && search_answered_ && difference(found_, remove_).empty()) {
+    enter(Step::kExpungeAll, upstream);
+    return;
+  }
+  if (!refused_) {
+    failure_ = upstream_unavailable("other messages are flagged \\Deleted and stay so");
+  }
+  give_up(upstream);
+}
+
+void Update::judge_removal(imap::ClientSession& upstream) {
+  if (search_answered_) {
+    left_ = intersection(found_, remove_);
+    remaining_ = left_.size();
+    if (left_.empty()) {  // gone, by us or by somebody else: that is what was asked for
+      state_ = State::kDone;
+      return;
+    }
+  } else {
+    left_ = remove_;
+    remaining_ = remove_.size();
+  }
+  if (!refused_ && step_ != Step::kSearchAgain) {
+    enter(Step::kSearchAgain, upstream);
+    return;
+  }
+  if (!refused_) failure_ = upstream_unavailable("server said OK but the messages are still there");
+  give_up(upstream);
+}
+
+void Update::give_up(imap::ClientSession& upstream) {
+  if (left_.empty()) left_ = remove_;
+  enter(Step::kTakeBack, upstream);
+}
+
+}  // namespace popbridge::bridge

@@ -1,0 +1,90 @@
+// Update: what QUIT does upstream (RFC 1939 section 6).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bridge/error_map.hpp"
+#include "imap/client_session.hpp"
+#include "imap/response.hpp"
+#include "imap/uid_set.hpp"
+
+namespace popbridge::bridge {
+
+/// Marks and removes exactly the given messages, in one flight where the server has UID EXPUNGE,
+/// and believes that they are gone only when a search says so. Without UID EXPUNGE it takes the
+/// \Deleted flags of others off, makes sure that only ours are left, expunges, and puts them back
+/// (RFC 4549 section 4.2.4). Everything is by UID and may be done again, so a lost connection is no
+/// loss.
+class Update {
+ public:
+  enum class State {
+    kRunning,
+    kDone,    ///< all messages to remove are confirmed gone
+    kFailed,  ///< some are not: failure() and remaining()
+  };
+
+  /// `remove`: to be deleted; `mark_seen`: to be flagged \Seen, disjoint from `remove`.
+  Update(imap::UidSet remove, imap::UidSet mark_seen);
+
+  /// Begins, or begins again on a new connection to the same mailbox generation.
+  void start(imap::ClientSession& upstream);
+  void on_event(const imap::Event& event, imap::ClientSession& upstream);
+
+  [[nodiscard]] State state() const { return state_; }
+  [[nodiscard]] const imap::UidSet& to_remove() const { return remove_; }
+  [[nodiscard]] const imap::UidSet& to_mark_seen() const { return mark_seen_; }
+  /// In kFailed: how many messages were not removed; all of them where that is unknown.
+  [[nodiscard]] std::uint64_t remaining() const { return remaining_; }
+  [[nodiscard]] const Failure& failure() const { return failure_; }
+  /// The server refused to store \Seen. Costs no mail, so it fails nothing; for the log.
+  [[nodiscard]] bool seen_refused() const { return seen_refused_; }
+  /// A way of saying in the log that foreign \Deleted flags may have stayed off.
+  [[nodiscard]] bool foreign_flags_lost() const { return foreign_flags_lost_; }
+
+ private:
+  enum class Step {
+    kFlagAndExpunge,  ///< STORE, UID EXPUNGE and the search for what is left, in one flight
+    kSearchAgain,     ///< the search said that some are left: ask again behind a NOOP
+    kFindForeign,     ///< no UID EXPUNGE: which messages are flagged \Deleted already?
+    kFlagOnlyOurs,    ///< foreign flags off, ours on, and a search that must find only ours
+    kExpungeAll,      ///< EXPUNGE, foreign flags on again, and the search for what is left
+    kTakeBack,        ///< it failed: our \Deleted flags off what is left, foreign ones on
+  };
+  enum class Kind { kSeen, kFlag, kUnflagForeign, kReflagForeign, kExpunge, kSearch, kOther };
+  struct Sent {
+    imap::CommandId id;
+    Kind kind;
+  };
+
+  void send_store(imap::ClientSession& upstream, const imap::UidSet& set, imap::StoreAction action,
+                  imap::Flag flag, Kind kind);
+  void send_search_for_ours(imap::ClientSession& upstream);
+  void enter(Step step, imap::ClientSession& upstream);
+  void on_completed(const imap::Completed& completed, imap::ClientSession& upstream);
+  void on_flight_over(imap::ClientSession& upstream);
+  void judge_removal(imap::ClientSession& upstream);
+  void judge_only_ours(imap::ClientSession& upstream);
+  void note_refusal(const imap::Completed& completed);
+  void give_up(imap::ClientSession& upstream);
+
+  imap::UidSet remove_;
+  imap::UidSet mark_seen_;
+  imap::UidSet foreign_;  ///< flagged \Deleted by others, taken off for the time of our EXPUNGE
+  imap::UidSet found_;    ///< what the searches of this flight found
+  imap::UidSet left_;     ///< ours that are still there, by the last search that was answered
+  State state_ = State::kRunning;
+  Step step_ = Step::kFlagAndExpunge;
+  std::vector<Sent> sent_;  ///< of this flight, not completed yet
+  bool search_answered_ = false;
+  bool refused_ = false;  ///< a STORE or EXPUNGE that removal needs was refused
+  bool seen_refused_ = false;
+  bool foreign_flags_lost_ = false;
+  std::uint64_t remaining_ = 0;
+  Failure failure_;
+};
+
+}  // namespace popbridge::bridge

@@ -1,0 +1,222 @@
+#include "bridge/upstream_opening.hpp"
+
+#include <utility>
+
+#include "bridge/overloaded.hpp"
+
+namespace popbridge::bridge {
+namespace {
+
+Failure policy_failure(std::string log_text) {
+  return {pop3::ResponseCode::kSysTemp, "no secure connection to the mail server",
+          std::move(log_text)};
+}
+
+}  // namespace
+
+UpstreamOpening::UpstreamOpening(const Settings& settings, imap::ClientSession& upstream,
+                                 const std::string& user, const Secret& password, bool list)
+    : settings_(settings),
+      upstream_(upstream),
+      user_(user),
+      password_(password),
+      list_(list),
+      tls_up_(settings.upstream_security != UpstreamSecurity::kStartTls),
+      index_(settings.max_messages) {}
+
+void UpstreamOpening::fail(Failure failure, bool upstream_usable) {
+  failure_ = std::move(failure);
+  upstream_usable_ = upstream_usable;
+  phase_ = Phase::kFailed;
+}
+
+void UpstreamOpening::on_event(const imap::Event& event) {
+  if (phase_ == Phase::kOpen || phase_ == Phase::kFailed) return;
+  std::visit(
+      Overloaded{
+          [&](const imap::Greeted& greeting) { on_greeting(greeting); },
+          [&](const imap::Completed& completed) { on_completed(completed); },
+          [&](const imap::Notice& notice) { on_notice(notice); },
+          [&](const imap::Exists& exists) { index_.on_exists(exists.count); },
+          [&](const imap::Expunged&) { index_.on_expunged(); },
+          [&](const imap::MessageInfo& info) {
+            index_.on_message(info);
+            if (index_.too_many()) {
+              fail({pop3::ResponseCode::kSysPerm, std::string(sentence(IndexError::kTooMany)),
+                    std::string(sentence(IndexError::kTooMany))});
+            }
+          },
+          [](const auto&) {},
+      },
+      event);
+}
+
+void UpstreamOpening::on_greeting(const imap::Greeted& greeting) {
+  if (greeting.preauthenticated) {
+    // Somebody is logged in already, and it was not done with this client's password; in clear it
+    // is also the classic way to talk a client out of STARTTLS.
+    fail({pop3::ResponseCode::kSysPerm, "mail server greets with PREAUTH, which is not accepted",
+          "greeting is PREAUTH: the server does not check passwords on this port; use another"});
+    return;
+  }
+  if (upstream_.capabilities_known()) {
+    secure_or_log_in();
+  } else {
+    phase_ = Phase::kCapability;
+    pending_ = upstream_.capability();
+  }
+}
+
+void UpstreamOpening::secure_or_log_in() {
+  if (settings_.upstream_security == UpstreamSecurity::kStartTls && !tls_up_) {
+    if (!upstream_.has(imap::Capability::kStartTls)) {
+      fail(policy_failure("server does not announce STARTTLS; use imaps:// if it has a TLS port"));
+      return;
+    }
+    phase_ = Phase::kStartTls;
+    pending_ = upstream_.starttls();
+    return;
+  }
+  log_in();
+}
+
+void UpstreamOpening::on_tls_started() {
+  tls_up_ = true;
+  alert_.clear();
+  id_announced_ = false;
+  index_ = MailboxIndex(settings_.max_messages);
+  phase_ = Phase::kCapabilityInTls;
+  pending_ = upstream_.capability();
+}
+
+void UpstreamOpening::log_in() {
+  if (!upstream_.can_log_in()) {
+    fail({pop3::ResponseCode::kSysPerm, "mail server does not take passwords on this connection",
+          "server announces LOGINDISABLED or no login method with a password"});
+    return;
+  }
+  id_announced_ = upstream_.has(imap::Capability::kId);
+  phase_ = Phase::kLogin;
+  pending_ = upstream_.log_in(user_, password_);
+}
+
+void UpstreamOpening::open_mailbox() {
+  phase_ = Phase::kMailbox;
+  if (!upstream_.capabilities_known()) upstream_.capability();
+  if (id_announced_ || upstream_.has(imap::Capability::kId)) {
+    upstream_.id({{"name", "popbridge"}, {"vendor", "popbridge"}, {"version", "1"}});
+  }
+  select_ = upstream_.select(settings_.folder);
+  if (list_) index_command_ = upstream_.uid_fetch_index("1:*");
+}
+
+void UpstreamOpening::on_completed(const imap::Completed& completed) {
+  note_code(completed.code);
+  if (phase_ == Phase::kMailbox) {
+    on_mailbox_completed(completed);
+    return;
+  }
+  if (completed.id != pending_) return;
+  const bool ok = completed.status == imap::Status::kOk;
+  switch (phase_) {
+    case Phase::kCapability:
+      if (!ok || !upstream_.capabilities_known()) {
+        fail(policy_failure("server does not answer CAPABILITY: " + completed.text));
+      } else {
+        secure_or_log_in();
+      }
+      break;
+    case Phase::kStartTls:
+      if (ok) {
+        phase_ = Phase::kHandshake;
+      } else {
+        fail(policy_failure("server refuses STARTTLS: " + completed.text));
+      }
+      break;
+    case Phase::kCapabilityInTls:
+      if (ok && upstream_.capabilities_known()) {
+        log_in();
+      } else {
+        fail(upstream_unavailable("server does not answer CAPABILITY: " + completed.text));
+      }
+      break;
+    case Phase::kLogin:
+      if (ok) {
+        open_mailbox();
+      } else {
+        Failure failure =
+            map_failure(Stage::kLogin, completed.status, completed.code, completed.text);
+        if (sounds_throttled(alert_)) failure.code = pop3::ResponseCode::kSysTemp;
+        fail(std::move(failure), true);
+      }
+      break;
+    case Phase::kGreeting:
+    case Phase::kHandshake:
+    case Phase::kMailbox:
+    case Phase::kOpen:
+    case Phase::kFailed:
+      break;
+  }
+}
+
+void UpstreamOpening::on_mailbox_completed(const imap::Completed& completed) {
+  const bool ok = completed.status == imap::Status::kOk;
+  if (select_ && completed.id == *select_) {
+    if (!ok) {
+      fail(map_failure(Stage::kSelect, completed.status, completed.code, completed.text), true);
+      return;
+    }
+    selected_ = true;
+    index_.on_selected();
+  } else if (index_command_ && completed.id == *index_command_) {
+    index_command_.reset();
+    if (!ok && message_limit_uid_ == 0 && !index_.empty_at_select()) {
+      fail(map_failure(Stage::kIndex, completed.status, completed.code, completed.text), true);
+      return;
+    }
+    list_below(std::exchange(message_limit_uid_, 0));
+    if (phase_ == Phase::kFailed) return;
+  }
+  finish_if_complete();
+}
+
+// RFC 9738: a listing that ran into MESSAGELIMIT covers the UIDs from `uid` up only.
+void UpstreamOpening::list_below(std::uint32_t uid) {
+  if (uid <= 1) return;
+  if (listed_down_to_ != 0 && uid >= listed_down_to_) {
+    fail(upstream_unavailable("server repeats MESSAGELIMIT without getting any further"));
+    return;
+  }
+  listed_down_to_ = uid;
+  index_command_ = upstream_.uid_fetch_index("1:" + std::to_string(uid - 1));
+}
+
+void UpstreamOpening::finish_if_complete() {
+  if (!selected_ || index_command_) return;
+  if (list_) {
+    std::expected<Maildrop, IndexError> maildrop = index_.finish();
+    if (!maildrop) {
+      const std::string text(sentence(maildrop.error()));
+      const bool permanent = maildrop.error() == IndexError::kTooMany;
+      fail({permanent ? pop3::ResponseCode::kSysPerm : pop3::ResponseCode::kSysTemp, text, text});
+      return;
+    }
+    maildrop_ = std::move(*maildrop);
+  }
+  phase_ = Phase::kOpen;
+}
+
+void UpstreamOpening::on_notice(const imap::Notice& notice) {
+  if (notice.code.code == imap::Code::kAlert && tls_up_) alert_ = notice.text;
+  note_code(notice.code);
+}
+
+void UpstreamOpening::note_code(const imap::ResponseCode& code) {
+  if (phase_ != Phase::kMailbox) return;
+  if (code.code == imap::Code::kUidValidity) index_.on_uid_validity(code.number);
+  if (code.code == imap::Code::kReadOnly) read_only_ = true;
+  if (code.code == imap::Code::kReadWrite) read_only_ = false;
+  if (code.code == imap::Code::kMessageLimit) message_limit_uid_ = code.last_uid;
+}
+
+}  // namespace popbridge::bridge

@@ -1,0 +1,92 @@
+// UpstreamOpening: from a connected socket to a selected mailbox.
+#pragma once
+
+#include <expected>
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "bridge/error_map.hpp"
+#include "bridge/mailbox_index.hpp"
+#include "bridge/settings.hpp"
+#include "common/secret.hpp"
+#include "imap/client_session.hpp"
+#include "imap/response.hpp"
+
+namespace popbridge::bridge {
+
+/// Drives one IMAP connection through greeting, STARTTLS, login, SELECT and the listing, in as few
+/// round trips as servers bear: nothing is sent behind the login before its answer, then everything
+/// at once. Failures are final; the caller drops the connection.
+class UpstreamOpening {
+ public:
+  enum class Phase {
+    kGreeting,
+    kCapability,
+    kStartTls,
+    kHandshake,
+    kCapabilityInTls,
+    kLogin,
+    kMailbox,
+    kOpen,
+    kFailed
+  };
+
+  /// References must outlive the object. `list`: also list the mailbox; without it the mailbox is
+  /// only selected (a connection made again for a session that has its maildrop).
+  UpstreamOpening(const Settings& settings, imap::ClientSession& upstream, const std::string& user,
+                  const Secret& password, bool list);
+
+  /// Every event of the connection until phase() is kOpen or kFailed.
+  void on_event(const imap::Event& event);
+  /// The handshake asked for in kHandshake succeeded.
+  void on_tls_started();
+
+  [[nodiscard]] Phase phase() const { return phase_; }
+  /// In kFailed.
+  [[nodiscard]] const Failure& failure() const { return failure_; }
+  /// In kFailed: the server refused these credentials or this mailbox, and still talks to us.
+  [[nodiscard]] bool upstream_usable() const { return upstream_usable_; }
+  // In kOpen:
+  [[nodiscard]] bool read_only() const { return read_only_; }
+  [[nodiscard]] std::uint32_t uid_validity() const { return index_.uid_validity(); }
+  /// The listing; to be taken once, and only if it was asked for.
+  [[nodiscard]] Maildrop take_maildrop() { return std::move(maildrop_); }
+
+ private:
+  void on_greeting(const imap::Greeted& greeting);
+  void on_completed(const imap::Completed& completed);
+  void on_mailbox_completed(const imap::Completed& completed);
+  void on_notice(const imap::Notice& notice);
+  void note_code(const imap::ResponseCode& code);
+  void secure_or_log_in();
+  void log_in();
+  void open_mailbox();
+  void list_below(std::uint32_t uid);
+  void finish_if_complete();
+  void fail(Failure failure, bool upstream_usable = false);
+
+  const Settings& settings_;
+  imap::ClientSession& upstream_;
+  const std::string& user_;
+  const Secret& password_;
+  bool list_;
+
+  Phase phase_ = Phase::kGreeting;
+  imap::CommandId pending_;  ///< the one command of the phases before kMailbox
+  std::optional<imap::CommandId> select_;
+  std::optional<imap::CommandId> index_command_;
+  bool selected_ = false;
+  bool tls_up_;
+  bool id_announced_ = false;
+  bool read_only_ = false;
+  bool upstream_usable_ = false;
+  std::uint32_t message_limit_uid_ = 0;  ///< MESSAGELIMIT: everything below was not listed yet
+  std::uint32_t listed_down_to_ = 0;     ///< the last such UID, which must fall each time
+  std::string alert_;                    ///< the last ALERT inside TLS, told if the login fails
+  MailboxIndex index_;
+  Maildrop maildrop_;
+  Failure failure_;
+};
+
+}  // namespace popbridge::bridge

@@ -1,0 +1,26 @@
+// FlowControl: when the client's side counts as congested.
+#pragma once
+
+#include <cstddef>
+
+namespace popbridge::session {
+
+/// Two watermarks, so that pausing and resuming do not alternate with every write. Crossing the
+/// high one holds the upstream side back; falling under the low one lets it go on.
+class FlowControl {
+ public:
+  static constexpr std::size_t kHighOctets = 256 * 1024;
+  static constexpr std::size_t kLowOctets = kHighOctets / 2;
+
+  /// To be told the octets queued towards the client whenever they changed.
+  void update(std::size_t queued) {
+    if (queued >= kHighOctets) congested_ = true;
+    if (queued <= kLowOctets) congested_ = false;
+  }
+  [[nodiscard]] bool congested() const { return congested_; }
+
+ private:
+  bool congested_ = false;
+};
+
+}  // namespace popbridge::session

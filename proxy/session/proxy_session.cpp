@@ -1,0 +1,330 @@
+#include "session/proxy_session.hpp"
+
+#include <cassert>
+#include <random>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "tls/stream.hpp"
+
+namespace popbridge::session {
+namespace {
+
+/// One write: a TLS record, or what a socket takes at once.
+constexpr std::size_t kRecordOctets = 16 * 1024;
+constexpr std::size_t kWriteOctets = 256 * 1024;
+
+pop3::Policy policy_for(const Settings& settings, const net::Address& client, ListenerKind kind) {
+  pop3::Policy policy;
+  policy.tls_active = kind == ListenerKind::kTls;
+  policy.stls_offered = kind == ListenerKind::kPlain && settings.listener_tls != nullptr;
+  switch (settings.allow_cleartext) {
+    case AllowCleartext::kNever:
+      policy.cleartext_login = false;
+      break;
+    case AllowCleartext::kLoopback:
+      policy.cleartext_login = client.is_loopback();
+      break;
+    case AllowCleartext::kPrivate:
+      policy.cleartext_login = client.is_private();
+      break;
+    case AllowCleartext::kAlways:
+      policy.cleartext_login = true;
+      break;
+  }
+  return policy;
+}
+
+/// Six letters that the author of a mail cannot know (imap::ClientSession).
+std::string random_tag_prefix() {
+  std::random_device source;
+  std::uniform_int_distribution<int> letter('a', 'z');
+  std::string prefix(6, 'a');
+  for (char& octet : prefix) octet = static_cast<char>(letter(source));
+  return prefix;
+}
+
+}  // namespace
+
+ProxySession::ProxySession(std::uint64_t id, SessionRegistry& registry, net::EventLoop& loop,
+                           const Settings& settings, log::Logger& logger,
+                           std::unique_ptr<net::TcpStream> client, ListenerKind kind)
+    : id_(id),
+      registry_(registry),
+      loop_(loop),
+      settings_(settings),
+      kind_(kind),
+      log_(logger, id, client->peer().ip),
+      bridge_(settings.bridge, policy_for(settings, client->peer(), kind), loop.now()),
+      client_(std::move(client)),
+      timer_(loop, [this] { on_timer(); }) {}
+
+ProxySession::~ProxySession() = default;
+
+void ProxySession::start() {
+  log_.connected(kind_ == ListenerKind::kTls ? "tls" : "plain");
+  if (!settings_.wire_log_directory.empty()) {
+    if (auto opened = log::WireLog::open(settings_.wire_log_directory, id_)) {
+      wire_log_ = std::move(*opened);
+      bridge_.client().enable_trace();
+    } else {
+      log_.wire_log_trouble(opened.error());
+    }
+  }
+  if (kind_ == ListenerKind::kTls) {
+    client_in_tls_ = true;
+    securing_client_ = true;
+    client_ = tls::Stream::accept(loop_, std::move(client_), settings_.listener_tls, {}, [this] {
+      securing_client_ = false;
+      pump();
+    });
+  }
+  client_->set_observer(&client_side_);
+  pump();
+}
+
+void ProxySession::drain() {
+  bridge_.drain();
+  pump();
+}
+
+void ProxySession::abort() {
+  if (client_) client_->abort();
+  client_.reset();
+  bridge_.client_lost("aborted");
+  if (upstream_) upstream_->abort();
+  upstream_.reset();
+  connector_.reset();
+  bridge_.upstream_lost("aborted");
+  pump();
+  if (!retired_) {
+    retired_ = true;
+    registry_.retire(id_);
+  }
+}
+
+// --- The pump ---
+
+void ProxySession::pump() {
+  assert(!pumping_);
+  pumping_ = true;
+  for (bool moved = true; moved;) {
+    watch_queue();
+    moved = bridge_.step(loop_.now());
+    take_traces();
+    moved = write_client() || moved;
+    moved = write_upstream() || moved;
+    moved = carry_out_actions() || moved;
+  }
+  pumping_ = false;
+  settle();
+}
+
+void ProxySession::watch_queue() {
+  if (!client_) return;
+  const std::size_t queued = client_->queued_bytes();
+  if (queued < client_queued_) bridge_.client_progressed(loop_.now());
+  client_queued_ = queued;
+  flow_.update(queued);
+  bridge_.set_client_congested(flow_.congested(), loop_.now());
+}
+
+bool ProxySession::write_client() {
+  pop3::ServerSession& engine = bridge_.client();
+  const std::size_t unit = client_in_tls_ ? kRecordOctets : kWriteOctets;
+  bool moved = false;
+  while (client_ && engine.pending_output_size() > 0 && !flow_.congested()) {
+    const std::string_view octets = engine.pending_output(unit);
+    client_->write(octets);
+    engine.consume_output(octets.size());
+    moved = true;
+    watch_queue();
+  }
+  return moved;
+}
+
+bool ProxySession::write_upstream() {
+  imap::ClientSession* engine = bridge_.upstream();
+  if (engine == nullptr || !upstream_ || securing_upstream_) return false;
+  const std::string_view octets = engine->pending_output();
+  if (octets.empty()) return false;
+  upstream_->write(octets);
+  engine->consume_output(octets.size());
+  return true;
+}
+
+bool ProxySession::carry_out_actions() {
+  bool moved = false;
+  while (std::optional<bridge::Action> action = bridge_.next_action()) {
+    std::visit([this](const auto& one) { perform(one); }, *action);
+    moved = true;
+  }
+  return moved;
+}
+
+void ProxySession::settle() {
+  if (client_ && !closing_client_) {
+    client_->set_reading(securing_client_ ||
+                         (bridge_.client().wants_input() && !flow_.congested()));
+  }
+  if (upstream_) upstream_->set_reading(securing_upstream_ || bridge_.wants_upstream_input());
+  if (const auto deadline = bridge_.next_deadline()) {
+    timer_.arm_at(*deadline);
+  } else {
+    timer_.cancel();
+  }
+  if (bridge_.over() && !client_ && !retired_) {
+    retired_ = true;
+    registry_.retire(id_);
+  }
+}
+
+void ProxySession::on_timer() {
+  pump();
+}
+
+void ProxySession::take_traces() {
+  if (!wire_log_) return;
+  wire_log_->write(log::Side::kPop3, bridge_.client().take_trace());
+  if (imap::ClientSession* engine = bridge_.upstream()) {
+    wire_log_->write(log::Side::kImap, engine->take_trace());
+  }
+}
+
+// --- Actions ---
+
+void ProxySession::perform(bridge::ConnectUpstream) {
+  connector_ = std::make_unique<net::Connector>(
+      loop_, settings_.upstream_host, settings_.upstream_port,
+      [this](auto connected) { on_upstream_connected(std::move(connected)); });
+}
+
+void ProxySession::on_upstream_connected(
+    std::expected<std::unique_ptr<net::TcpStream>, std::string> connected) {
+  connector_.reset();
+  if (!connected) {
+    bridge_.upstream_lost(connected.error());
+  } else {
+    (*connected)->set_quick_ack(true);
+    upstream_ = std::move(*connected);
+    upstream_->set_observer(&upstream_side_);
+    bridge_.upstream_connected(random_tag_prefix());
+    if (wire_log_ && bridge_.upstream() != nullptr) bridge_.upstream()->enable_trace();
+  }
+  pump();
+}
+
+void ProxySession::perform(bridge::SecureUpstream) {
+  securing_upstream_ = true;
+  upstream_ = tls::Stream::connect(loop_, std::move(upstream_), settings_.upstream_tls, [this] {
+    securing_upstream_ = false;
+    log_.secured("upstream", static_cast<tls::Stream&>(*upstream_).description());
+    bridge_.upstream_secured();
+    pump();
+  });
+  upstream_->set_observer(&upstream_side_);
+}
+
+void ProxySession::perform(const bridge::CloseUpstream& action) {
+  if (wire_log_) wire_log_->write(log::Side::kImap, action.trace);
+  connector_.reset();
+  securing_upstream_ = false;
+  if (!upstream_) return;
+  upstream_->set_observer(nullptr);
+  if (!action.last_words.empty()) {
+    upstream_->write(action.last_words);
+    upstream_->close_after_flush();
+  }
+  upstream_.reset();
+}
+
+void ProxySession::perform(bridge::SecureClient) {
+  const std::string first_octets = bridge_.client().take_unparsed_input();
+  client_in_tls_ = true;
+  securing_client_ = true;
+  client_ =
+      tls::Stream::accept(loop_, std::move(client_), settings_.listener_tls, first_octets, [this] {
+        securing_client_ = false;
+        bridge_.client_secured();
+        pump();
+      });
+  client_->set_observer(&client_side_);
+}
+
+void ProxySession::perform(bridge::CloseClient action) {
+  if (!client_ || closing_client_) return;
+  if (!action.flush) {
+    client_->abort();
+    client_.reset();
+    return;
+  }
+  pop3::ServerSession& engine = bridge_.client();
+  while (engine.pending_output_size() > 0) {  // bounded by what one step makes
+    const std::string_view octets =
+        engine.pending_output(client_in_tls_ ? kRecordOctets : kWriteOctets);
+    client_->write(octets);
+    engine.consume_output(octets.size());
+  }
+  closing_client_ = true;
+  client_->close_after_flush();
+}
+
+// --- The client's stream ---
+
+std::span<char> ProxySession::ClientSide::read_space() {
+  pop3::ServerSession& engine = session_.bridge_.client();
+  if (session_.closing_client_ || !engine.wants_input()) return {};
+  return engine.input_space();
+}
+
+void ProxySession::ClientSide::on_read(std::size_t count) {
+  session_.bridge_.client().received(count);
+  session_.pump();
+}
+
+void ProxySession::ClientSide::on_eof() {
+  session_.bridge_.client().client_closed();
+  session_.pump();
+}
+
+void ProxySession::ClientSide::on_written() {
+  session_.pump();
+}
+
+void ProxySession::ClientSide::on_closed(const net::StreamError& error) {
+  if (!session_.closing_client_) session_.log_.client_trouble(error.text);
+  session_.client_.reset();
+  session_.bridge_.client_lost("client-lost");
+  session_.pump();
+}
+
+// --- The upstream's stream ---
+
+std::span<char> ProxySession::UpstreamSide::read_space() {
+  imap::ClientSession* engine = session_.bridge_.upstream();
+  if (engine == nullptr || !session_.bridge_.wants_upstream_input()) return {};
+  return engine->input_space();
+}
+
+void ProxySession::UpstreamSide::on_read(std::size_t count) {
+  if (imap::ClientSession* engine = session_.bridge_.upstream()) engine->received(count);
+  session_.bridge_.upstream_progressed(session_.loop_.now());
+  session_.pump();
+}
+
+void ProxySession::UpstreamSide::on_eof() {
+  if (imap::ClientSession* engine = session_.bridge_.upstream()) engine->server_closed();
+  session_.pump();
+}
+
+void ProxySession::UpstreamSide::on_written() {}
+
+void ProxySession::UpstreamSide::on_closed(const net::StreamError& error) {
+  session_.upstream_.reset();
+  session_.securing_upstream_ = false;
+  session_.bridge_.upstream_lost(error.text);
+  session_.pump();
+}
+
+}  // namespace popbridge::session

@@ -1,0 +1,116 @@
+// ProxySession: one client connection with its upstream connection.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "bridge/bridge.hpp"
+#include "log/wire_log.hpp"
+#include "net/byte_stream.hpp"
+#include "net/connector.hpp"
+#include "net/event_loop.hpp"
+#include "net/tcp_stream.hpp"
+#include "net/timer.hpp"
+#include "session/flow_control.hpp"
+#include "session/session_log.hpp"
+#include "session/session_registry.hpp"
+#include "session/settings.hpp"
+
+namespace popbridge::session {
+
+/// Owns the streams, the bridge with both engines, and one timer, and runs the pump: octets into
+/// the engines, steps of the bridge, octets and actions out, until nothing moves any more. Owned by
+/// the registry; it never deletes itself but asks to be retired.
+class ProxySession {
+ public:
+  /// References must outlive the session. Nothing happens before start().
+  ProxySession(std::uint64_t id, SessionRegistry& registry, net::EventLoop& loop,
+               const Settings& settings, log::Logger& logger,
+               std::unique_ptr<net::TcpStream> client, ListenerKind kind);
+  ProxySession(const ProxySession&) = delete;
+  ProxySession& operator=(const ProxySession&) = delete;
+  ~ProxySession();
+
+  void start();
+  /// Ends now if idle, after the running command otherwise.
+  void drain();
+  /// Ends now, whatever is running.
+  void abort();
+
+ private:
+  /// Passes the stream's calls on, and forgets them once the session has ended.
+  class ClientSide final : public net::StreamObserver {
+   public:
+    explicit ClientSide(ProxySession& session) : session_(session) {}
+    std::span<char> read_space() override;
+    void on_read(std::size_t count) override;
+    void on_eof() override;
+    void on_written() override;
+    void on_closed(const net::StreamError& error) override;
+
+   private:
+    ProxySession& session_;
+  };
+  class UpstreamSide final : public net::StreamObserver {
+   public:
+    explicit UpstreamSide(ProxySession& session) : session_(session) {}
+    std::span<char> read_space() override;
+    void on_read(std::size_t count) override;
+    void on_eof() override;
+    void on_written() override;
+    void on_closed(const net::StreamError& error) override;
+
+   private:
+    ProxySession& session_;
+  };
+
+  void pump();
+  bool write_client();
+  bool write_upstream();
+  bool carry_out_actions();
+  void watch_queue();
+  void settle();
+  void take_traces();
+
+  void perform(bridge::ConnectUpstream action);
+  void perform(bridge::SecureUpstream action);
+  void perform(const bridge::CloseUpstream& action);
+  void perform(bridge::SecureClient action);
+  void perform(bridge::CloseClient action);
+  template <class Report>
+  void perform(const Report& report) {
+    log_.report(report);
+  }
+
+  void on_upstream_connected(std::expected<std::unique_ptr<net::TcpStream>, std::string> connected);
+  void on_timer();
+
+  std::uint64_t id_;
+  SessionRegistry& registry_;
+  net::EventLoop& loop_;
+  const Settings& settings_;
+  ListenerKind kind_;
+  SessionLog log_;
+  bridge::Bridge bridge_;
+  ClientSide client_side_{*this};
+  UpstreamSide upstream_side_{*this};
+  std::unique_ptr<net::ByteStream> client_;    ///< null once it is closed
+  std::unique_ptr<net::ByteStream> upstream_;  ///< null while there is none
+  std::unique_ptr<net::Connector> connector_;
+  std::unique_ptr<log::WireLog> wire_log_;
+  net::Timer timer_;
+  FlowControl flow_;
+  std::size_t client_queued_ = 0;  ///< at the last look, to see a slow reader's progress
+  bool securing_client_ = false;
+  bool securing_upstream_ = false;
+  bool client_in_tls_ = false;
+  bool closing_client_ = false;
+  bool pumping_ = false;
+  bool retired_ = false;
+};
+
+}  // namespace popbridge::session
