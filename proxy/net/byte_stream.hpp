@@ -14,8 +14,8 @@ struct StreamError {
 };
 
 /// Called by a ByteStream, always from the event loop, never from inside a call to the stream.
-/// After on_closed() nothing more is called. An observer may destroy or abort the stream from any of
-/// these calls.
+/// After on_closed() nothing more is called. An observer may destroy or abort the stream from any
+/// of these calls.
 class StreamObserver {
  public:
   StreamObserver() = default;
@@ -57,7 +57,8 @@ class ByteStream {
   /// Octets taken by write() that the kernel does not have yet.
   [[nodiscard]] virtual std::size_t queued_bytes() const = 0;
   /// Writes what is queued, sends close_notify (TLS) and FIN, reads and drops what still comes in
-  /// (so that no reset destroys the last line), then closes; gives up after the linger time (5 s).
+  /// (so that no reset destroys the last line), then closes; gives up after the linger time (5 s)
+  /// without progress. Nothing more is read for the observer, and later writes are dropped.
   /// on_closed() follows, unless the stream is destroyed before: then it lingers on its own inside
   /// the loop.
   virtual void close_after_flush() = 0;

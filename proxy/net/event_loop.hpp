@@ -2,8 +2,10 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -12,15 +14,19 @@ struct uv_loop_s;
 namespace popbridge::net {
 
 /// Owns a uv_loop_t. Every handle made on it must be closed before close(); all functions but
-/// post() belong to the thread that runs it.
+/// post() belong to the thread that runs it. Making one ignores SIGPIPE in the whole process.
 class EventLoop {
  public:
+  /// Size of scratch(): what one read of a socket takes at most.
+  static constexpr std::size_t kScratchBytes = 64 * 1024;
+
   EventLoop();
   EventLoop(const EventLoop&) = delete;
   EventLoop& operator=(const EventLoop&) = delete;
   ~EventLoop();  ///< close() must have returned an empty list before; asserted
 
-  /// Runs until nothing is active or stop() was called.
+  /// Runs until nothing is active and nothing is posted, or stop() was called. Waiting for a post()
+  /// does not count as active.
   void run();
   /// One turn; waits for an event if `wait`. For tests.
   void run_once(bool wait);
@@ -34,6 +40,9 @@ class EventLoop {
   /// still open ("tcp active"): an empty list is the only good answer.
   [[nodiscard]] std::vector<std::string> close();
   [[nodiscard]] uv_loop_s* raw() const;
+  /// Room for octets that are looked at or copied before anybody else is called. One per loop, so
+  /// that connections need none of their own while they wait.
+  [[nodiscard]] std::span<char> scratch();
 
  private:
   friend class Deferred;

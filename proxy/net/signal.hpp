@@ -7,6 +7,8 @@
 
 namespace popbridge::net {
 
+/// Calls its function on the loop's thread for each delivery until destroyed, and keeps the loop
+/// running. The constructor throws std::runtime_error when the signal cannot be watched (start-up).
 class Signal {
  public:
   Signal(EventLoop& loop, int number, std::function<void()> work);

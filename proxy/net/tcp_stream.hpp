@@ -30,7 +30,9 @@ class TcpStream final : public ByteStream {
   [[nodiscard]] const Address& local() const;
 
  private:
-  Core* core_;
+  Core* core_;  ///< nullptr once dead or aborted
+  Address peer_;
+  Address local_;
 };
 
 }  // namespace popbridge::net

@@ -3,10 +3,8 @@
 
 #include <chrono>
 #include <functional>
-#include <memory>
 
 #include "net/event_loop.hpp"
-#include "net/uv_handle.hpp"
 
 namespace popbridge::net {
 

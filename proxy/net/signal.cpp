@@ -1,0 +1,44 @@
+#include "net/signal.hpp"
+
+#include <stdexcept>
+#include <utility>
+
+#include "net/uv_handle.hpp"
+
+namespace popbridge::net {
+
+struct Signal::Core final : HandleCore {
+  Core(Signal* signal, std::function<void()> function) : owner(signal), work(std::move(function)) {}
+  void start(EventLoop& loop, int number) {
+    uv_signal_init(loop.raw(), &handle);
+    opened(handle);
+    const int error = uv_signal_start(&handle, &Core::on_signal, number);
+    if (error == 0) return;
+    close();
+    throw std::runtime_error("cannot watch signal " + std::to_string(number) + ": " +
+                             error_text(error));
+  }
+  void close() {
+    owner = nullptr;
+    close_handle(handle);
+  }
+  static void on_signal(uv_signal_t* handle, int) {
+    auto& core = core_of<Core>(handle);
+    if (core.owner != nullptr) core.work();
+  }
+
+  Signal* owner;
+  std::function<void()> work;
+  uv_signal_t handle{};
+};
+
+Signal::Signal(EventLoop& loop, int number, std::function<void()> work)
+    : core_(new Core(this, std::move(work))) {
+  core_->start(loop, number);
+}
+
+Signal::~Signal() {
+  core_->close();
+}
+
+}  // namespace popbridge::net

@@ -1,0 +1,72 @@
+// TcpStream::Core: the part of a TcpStream that libuv holds on to. Private to net; Listener and
+// Connector make it, then hand it to a TcpStream.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "net/tcp_stream.hpp"
+#include "net/uv_handle.hpp"
+
+namespace popbridge::net {
+
+struct TcpStream::Core final : HandleCore {
+  explicit Core(EventLoop& event_loop);
+
+  /// The socket is connected: sets its options and learns both addresses.
+  void connected();
+  /// Gives up at once; nobody is told, and the core deletes itself later.
+  void close();
+
+  void set_reading(bool on);
+  void write(std::string_view octets);
+  [[nodiscard]] std::size_t queued_bytes() const;
+  void close_after_flush();
+
+  EventLoop& loop;
+  TcpStream* owner = nullptr;  ///< nullptr: closing, or lingering without its facade
+  StreamObserver* observer = nullptr;
+  uv_tcp_t tcp{};
+  uv_timer_t timer{};  ///< reports a failed write later; then the linger time
+  Address peer;
+  Address local;
+  bool quick_ack = false;
+  bool finishing = false;  ///< close_after_flush() was called
+
+ private:
+  static void on_alloc(uv_handle_t* handle, std::size_t, uv_buf_t* buffer);
+  static void on_read(uv_stream_t* stream, ssize_t count, const uv_buf_t*);
+  static void on_timer(uv_timer_t* handle);
+
+  void sync_reading();
+  void received(std::size_t count);
+  void end_of_input();
+  void submit(std::string octets);
+  void write_done(int status);
+  void fail_later(int uv_error);
+  void report_failure();
+  void shut_down();
+  void shut_down_done(int status);
+  void linger_over();
+  void die(std::string text);
+
+  bool reading_wanted_ = false;
+  bool reading_active_ = false;  ///< between uv_read_start() and uv_read_stop() or the end of input
+  bool in_alloc_ = false;        ///< libuv 1.44 cannot bear a stop or close in there
+  bool close_after_alloc_ = false;
+  bool no_room_ = false;  ///< the last read_space() was empty
+  bool input_ended_ = false;
+  bool output_ended_ = false;  ///< FIN is sent
+  bool closing_ = false;
+  bool write_in_flight_ = false;
+  std::string pending_;  ///< the next request, gathered while one is in flight
+  std::optional<std::string> failure_;
+  bool read_since_failure_ = false;
+  int turns_after_failure_ = 0;
+  std::size_t queued_at_last_look_ = 0;
+  std::chrono::milliseconds flush_deadline_{0};
+};
+
+}  // namespace popbridge::net

@@ -1,0 +1,54 @@
+#include "net/timer.hpp"
+
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+
+#include "net/uv_handle.hpp"
+
+namespace popbridge::net {
+
+struct Timer::Core final : HandleCore {
+  Core(EventLoop& event_loop, Timer* timer, std::function<void()> function)
+      : loop(event_loop), owner(timer), work(std::move(function)) {
+    uv_timer_init(loop.raw(), &handle);
+    opened(handle);
+  }
+  void close() {
+    owner = nullptr;
+    close_handle(handle);
+  }
+  static void on_time(uv_timer_t* handle) {
+    auto& core = core_of<Core>(handle);
+    if (core.owner == nullptr) return;
+    core.firing = true;
+    core.work();
+    core.firing = false;
+  }
+
+  EventLoop& loop;
+  Timer* owner;
+  std::function<void()> work;
+  uv_timer_t handle{};
+  bool firing = false;
+};
+
+Timer::Timer(EventLoop& loop, std::function<void()> work)
+    : core_(new Core(loop, this, std::move(work))) {}
+
+Timer::~Timer() {
+  core_->close();
+}
+
+void Timer::arm_at(std::chrono::milliseconds when) {
+  // libuv 1.44 runs a timer that re-arms itself without delay again in the same turn, for ever.
+  const std::int64_t least = core_->firing ? 1 : 0;
+  const std::int64_t delay = std::max<std::int64_t>((when - core_->loop.now()).count(), least);
+  uv_timer_start(&core_->handle, &Core::on_time, static_cast<std::uint64_t>(delay), 0);
+}
+
+void Timer::cancel() {
+  uv_timer_stop(&core_->handle);
+}
+
+}  // namespace popbridge::net

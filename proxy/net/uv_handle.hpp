@@ -1,0 +1,62 @@
+// HandleCore: the one owner pattern for libuv handles. Private to net; includes <uv.h>.
+#pragma once
+
+#include <string>
+
+#include <uv.h>
+
+namespace popbridge::net {
+
+/// The heap part behind a facade (Timer, TcpStream, Listener ...). It holds the uv_*_t and whatever
+/// its callbacks need, because libuv looks at a handle until its close callback has run, which is
+/// after the facade is gone.
+///
+/// Life: the facade makes it, init() registers each handle. To end, the core's own close function
+/// sets its `owner` pointer to nullptr and calls close_handle() for every handle; the core deletes
+/// itself in the last close callback. Every callback looks at `owner` before anything else.
+/// A core that never registered a handle is deleted by whoever made it.
+class HandleCore {
+ public:
+  HandleCore(const HandleCore&) = delete;
+  HandleCore& operator=(const HandleCore&) = delete;
+
+ protected:
+  HandleCore() = default;
+  virtual ~HandleCore() = default;
+
+  /// Call once per handle, after its uv_*_init() succeeded.
+  template <typename Handle>
+  void opened(Handle& handle) {
+    handle.data = this;
+    ++open_handles_;
+  }
+  template <typename Handle>
+  void close_handle(Handle& handle) {
+    uv_close(reinterpret_cast<uv_handle_t*>(&handle), &HandleCore::on_closed);
+  }
+
+ private:
+  template <typename Core, typename Handle>
+  friend Core& core_of(const Handle* handle);
+
+  static void on_closed(uv_handle_t* handle) {
+    auto* core = static_cast<HandleCore*>(handle->data);
+    if (--core->open_handles_ == 0) delete core;
+  }
+
+  int open_handles_ = 0;
+};
+
+/// The core a callback's handle belongs to.
+template <typename Core, typename Handle>
+Core& core_of(const Handle* handle) {
+  return static_cast<Core&>(*static_cast<HandleCore*>(handle->data));
+}
+
+/// "connection refused": libuv's sentence for one of its error numbers.
+inline std::string error_text(int uv_error) {
+  char text[128];
+  return uv_strerror_r(uv_error, text, sizeof text);
+}
+
+}  // namespace popbridge::net
