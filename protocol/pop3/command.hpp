@@ -14,14 +14,34 @@
 namespace popbridge::pop3 {
 
 enum class Verb {
-  kUser, kPass, kAuth, kCapa, kStls, kQuit,  // valid before login (CAPA and QUIT also after)
-  kStat, kList, kRetr, kDele, kNoop, kRset, kTop, kUidl,  // TRANSACTION
+  kUser,
+  kPass,
+  kAuth,
+  kCapa,
+  kStls,
+  kQuit,  // valid before login (CAPA and QUIT also after)
+  kStat,
+  kList,
+  kRetr,
+  kDele,
+  kNoop,
+  kRset,
+  kTop,
+  kUidl,  // TRANSACTION
 };
 
 /// Why a line is no valid command; each value has a sentence for the client.
 enum class CommandError {
-  kEmpty, kUnknownVerb, kNotAllowedNow, kMissingArgument, kUnexpectedArgument, kNotANumber,
-  kNumberTooLarge, kNumberZero, kForbiddenOctet, kLineTooLong,
+  kEmpty,
+  kUnknownVerb,
+  kNotAllowedNow,
+  kMissingArgument,
+  kUnexpectedArgument,
+  kNotANumber,
+  kNumberTooLarge,
+  kNumberZero,
+  kForbiddenOctet,
+  kLineTooLong,
 };
 [[nodiscard]] std::string_view sentence(CommandError error);
 

@@ -1,52 +1,35 @@
 // ServerSession: the POP3 server's side of one conversation, as a pure engine.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <variant>
 
-#include "common/input_buffer.hpp"
 #include "common/output_buffer.hpp"
 #include "common/secret.hpp"
 #include "common/trace.hpp"
 #include "pop3/command.hpp"
+#include "pop3/credentials.hpp"
 #include "pop3/dot_stuffer.hpp"
+#include "pop3/line_reader.hpp"
 #include "pop3/message_number.hpp"
+#include "pop3/policy.hpp"
 #include "pop3/reply.hpp"
+#include "pop3/sasl_exchange.hpp"
+#include "pop3/state.hpp"
 #include "pop3/top_filter.hpp"
 
 namespace popbridge::pop3 {
 
-/// RFC 1939 section 3; kOver: nothing more will be read, only pending output remains.
-enum class State { kAuthorization, kTransaction, kUpdate, kOver };
-
-/// What this listener offers this client. Constant for a session, except tls_active.
-struct Policy {
-  bool stls_offered = false;       ///< a certificate is configured and TLS is not active at start
-  bool tls_active = false;         ///< implicit TLS listener
-  bool cleartext_login = false;    ///< USER/PASS/AUTH are allowed without TLS from this address
-  std::string implementation = "popbridge";  ///< CAPA IMPLEMENTATION; names no version
-};
-
-/// Every limit of the engine, with its reason.
-struct Limits {
-  std::size_t command_line_octets = 2048;   ///< RFC 2449 section 4 asks for 255; names are longer
-  std::size_t auth_line_octets = 16 * 1024; ///< OAuth tokens are long (RFC 5034 section 4)
-  unsigned bad_commands_before_login = 3;   ///< ends HTTP spoken to us (ALPACA)
-  unsigned bad_commands_after_login = 20;   ///< in a row; any good command resets the count
-  unsigned refused_logins = 3;              ///< password guesses per connection
-};
-
 // --- Events: what the client asked for. One at a time, in the order the client sent them. ---
 
-/// Credentials are complete. Answer with accept_login() or refuse_login(). Neither part holds CR,
-/// LF or NUL, and `user` is not empty; apart from that they are the client's octets.
+/// Credentials are complete. Answer with accept_login() or refuse_login(). Neither part is empty or
+/// holds CR, LF, NUL or 0x01; apart from that they are the client's octets.
 struct LoginRequest {
   std::string user;
   Secret password;
@@ -56,23 +39,42 @@ struct LoginRequest {
 /// take_unparsed_input() to the TLS layer as its first octets, and call tls_started().
 struct StartTls {};
 struct Stat {};
-struct List { std::optional<MessageNumber> number; };
-struct Uidl { std::optional<MessageNumber> number; };
-struct Retr { MessageNumber number; };
-struct Top { MessageNumber number; std::uint64_t lines; };
-struct Dele { MessageNumber number; };
+struct List {
+  std::optional<MessageNumber> number;
+};
+struct Uidl {
+  std::optional<MessageNumber> number;
+};
+struct Retr {
+  MessageNumber number;
+};
+struct Top {
+  MessageNumber number;
+  std::uint64_t lines;
+};
+struct Dele {
+  MessageNumber number;
+};
 struct Rset {};
 /// QUIT in TRANSACTION: the state is now UPDATE. Answer with reply_ok() or reply_err(), which ends
 /// the session (SessionOver follows).
 struct Quit {};
 
 enum class EndReason {
-  kQuit, kQuitBeforeLogin, kClientClosed, kTooManyBadCommands, kTooManyRefusedLogins, kLineTooLong,
-  kBodyAborted, kEndedByServer,
+  kQuit,
+  kQuitBeforeLogin,
+  kClientClosed,
+  kTooManyBadCommands,
+  kTooManyRefusedLogins,
+  kLineTooLong,
+  kBodyAborted,
+  kEndedByServer,
 };
 [[nodiscard]] std::string_view sentence(EndReason reason);
 /// Last event of a session. Send what is pending (nothing, after kBodyAborted), then close.
-struct SessionOver { EndReason reason; };
+struct SessionOver {
+  EndReason reason;
+};
 
 using Event = std::variant<LoginRequest, StartTls, Stat, List, Uidl, Retr, Top, Dele, Rset, Quit,
                            SessionOver>;
@@ -81,6 +83,9 @@ using Event = std::variant<LoginRequest, StartTls, Stat, List, Uidl, Retr, Top, 
 /// command that does not fit the state are answered inside; the rest becomes an event that the
 /// caller answers with exactly one of the reply functions before the next event appears. So
 /// pipelined commands are answered in order and never overtake a login (RFC 2449 section 6.6).
+///
+/// A line ends with CRLF or with a bare LF; a bare CR never ends one, and a command that holds one,
+/// or a NUL, is refused.
 ///
 /// Owner: the bridge. Thread: that of its session. Never calls out; never throws but for memory.
 class ServerSession {
@@ -91,26 +96,30 @@ class ServerSession {
   ServerSession& operator=(ServerSession&&) noexcept;
 
   // Input.
-  /// True while more octets can be of use: false when a command awaits its answer and a line's worth
-  /// of input is buffered already, after STLS until tls_started(), and in kOver.
+  /// True while more octets can be of use: false when a line's worth of input is buffered already
+  /// (a command awaits its answer, or too much output waits to be taken), after STLS until
+  /// tls_started(), after QUIT, and in kOver.
   [[nodiscard]] bool wants_input() const;
-  /// Where to receive into; then received(n). Valid until the next non-const call.
+  /// Where to receive into; then received(n). Valid until the next non-const call. Empty while
+  /// wants_input() is false.
   [[nodiscard]] std::span<char> input_space();
   void received(std::size_t count);
-  /// input_space() + received() for a caller that has the octets already. Takes all of them.
+  /// input_space() + received() for a caller that has the octets already. Takes all of them; what
+  /// comes after QUIT or in kOver is dropped.
   void feed(std::string_view octets);
   /// The client will send nothing more. Complete commands already received are still processed;
   /// then SessionOver{kClientClosed}. A half line is dropped.
   void client_closed();
 
-  /// The next thing to do, or nothing: feed more or answer the last event first.
+  /// The next thing to do, or nothing: feed more, answer the last event, or take pending output
+  /// (Limits::pending_output_octets) first.
   [[nodiscard]] std::optional<Event> next_event();
 
   // Answers to LoginRequest.
   /// "+OK text"; the state becomes TRANSACTION.
   void accept_login(std::string_view text);
   /// "-ERR [code] text"; still AUTHORIZATION, or over after Limits::refused_logins refusals with
-  /// kAuth. Other codes are not the client's fault and do not count.
+  /// kAuth. Other codes are not the client's fault and do not count. USER must be given again.
   void refuse_login(ResponseCode code, std::string_view text);
 
   // Answers to the other commands. Texts are sanitised (reply.hpp).
@@ -123,7 +132,8 @@ class ServerSession {
   void end_lines();
 
   // Message of RETR and TOP (RFC 1939 sections 5 and 7).
-  /// "+OK text" and what follows is message. `top_lines`: show the header and so many body lines only.
+  /// "+OK text" and what follows is message. `top_lines`: show the header and so many body lines
+  /// only.
   void begin_body(std::string_view text, std::optional<std::uint64_t> top_lines = std::nullopt);
   /// Message octets in any chunking; normalised and dot-stuffed as DotStuffer says.
   void body(std::string_view octets);
@@ -131,12 +141,13 @@ class ServerSession {
   [[nodiscard]] bool body_satisfied() const;
   /// The only way to the final dot. Returns the normalised octets sent.
   std::uint64_t end_body();
-  /// The message cannot be finished: no final dot, pending output is dropped, SessionOver follows.
+  /// The message, or the lines, cannot be finished: no final dot, pending output is dropped,
+  /// SessionOver{kBodyAborted} follows.
   void abort_body();
   [[nodiscard]] bool body_open() const;
 
-  /// Ends the session from our side: "-ERR [code] text" (unless a body or lines are open: then the
-  /// same as abort_body()), then SessionOver{kEndedByServer}.
+  /// Ends the session from our side: "-ERR [code] text", then SessionOver{kEndedByServer}. While a
+  /// body or lines are open it is the same as abort_body(); between STLS and TLS nothing is said.
   void shut_down(ResponseCode code, std::string_view text);
 
   // TLS.
@@ -149,7 +160,7 @@ class ServerSession {
   // Output.
   /// At most `maximum` octets to write as one unit: the cut never falls inside ".." or ".CRLF" at
   /// the beginning of a line, since old clients misread them when split. Valid until the next
-  /// non-const call. maximum >= 512.
+  /// non-const call. maximum >= 4.
   [[nodiscard]] std::string_view pending_output(std::size_t maximum) const;
   [[nodiscard]] std::size_t pending_output_size() const;
   void consume_output(std::size_t count);
@@ -158,12 +169,85 @@ class ServerSession {
   /// True while an event awaits its answer.
   [[nodiscard]] bool command_open() const;
 
-  /// Starts recording redacted lines (trace.hpp); take_trace() empties the record.
+  /// Starts recording redacted lines (trace.hpp), the greeting included if nothing was taken yet;
+  /// take_trace() empties the record.
   void enable_trace();
   [[nodiscard]] Trace take_trace();
 
  private:
-  // plain members
+  // What the last event waits for; the data of an answer dies with it.
+  struct NoAnswer {};
+  struct LoginAnswer {};
+  struct TlsAnswer {};
+  struct CommandAnswer {};  ///< a reply, or the beginning of lines or a body
+  struct LinesAnswer {};
+  struct BodyAnswer {
+    DotStuffer stuffer;
+    std::optional<TopFilter> top;
+  };
+  using Answer =
+      std::variant<NoAnswer, LoginAnswer, TlsAnswer, CommandAnswer, LinesAnswer, BodyAnswer>;
+
+  /// The last octets consumed; long enough to see a ".CR" at the beginning of a line.
+  using Tail = std::array<char, 4>;
+
+  template <typename Kind>
+  [[nodiscard]] bool awaiting() const {
+    return std::holds_alternative<Kind>(answer_);
+  }
+  [[nodiscard]] bool input_ignored() const;
+  [[nodiscard]] bool output_full() const;
+  [[nodiscard]] std::size_t line_limit() const;
+  [[nodiscard]] std::size_t largest_line() const;
+  void set_state(State state);
+  void end(EndReason reason);
+  [[nodiscard]] bool client_is_done() const;
+  void reject_long_line();
+
+  // Commands (server_session_commands.cpp).
+  [[nodiscard]] std::optional<Event> handle_line(std::string_view line);
+  [[nodiscard]] std::optional<Event> handle_command(std::string_view line);
+  [[nodiscard]] std::optional<Event> handle_verb(Verb verb,
+                                                 std::optional<std::string_view> argument);
+  [[nodiscard]] std::optional<Event> handle_simple(Verb verb);
+  [[nodiscard]] std::optional<Event> handle_listing(Verb verb, std::string_view argument);
+  [[nodiscard]] std::optional<Event> handle_message(Verb verb, std::string_view argument);
+  [[nodiscard]] std::optional<Event> handle_top(std::string_view argument);
+  void handle_user(std::string_view name);
+  [[nodiscard]] std::optional<Event> handle_pass(std::optional<std::string_view> password);
+  [[nodiscard]] std::optional<Event> handle_auth(std::string_view argument);
+  [[nodiscard]] std::optional<Event> handle_stls();
+  [[nodiscard]] std::optional<Event> handle_quit();
+  [[nodiscard]] std::optional<Event> handle_sasl_step(SaslExchange::Step step);
+  [[nodiscard]] Event request_login(Credentials credentials, std::string_view mechanism);
+  [[nodiscard]] Event ask(Event event);
+  void reject_command(CommandError error);
+  void reject_cleartext_login();
+  void reject_credentials(std::string_view text);
+  void count_bad_command();
+
+  // Output and trace (server_session_output.cpp).
+  void send_ok(std::string_view text);
+  void send_err(ResponseCode code, std::string_view text);
+  void send_line(std::string_view line);
+  void send_list(std::string_view text, std::span<const std::string> lines);
+  void trace(TraceDirection direction, std::string_view text);
+
+  Policy policy_;
+  Limits limits_;
+  State state_ = State::kAuthorization;
+  Answer answer_;
+  LineReader reader_;
+  OutputBuffer output_;
+  Tail tail_{'\r', '\n', '\r', '\n'};  ///< the first octet sent begins a line
+  std::optional<std::string> user_;    ///< of USER, until PASS
+  std::optional<SaslExchange> sasl_;   ///< between AUTH and the end of its exchange
+  unsigned bad_commands_ = 0;
+  unsigned refused_logins_ = 0;
+  bool client_closed_ = false;
+  std::optional<EndReason> end_reason_;
+  bool end_reported_ = false;
+  std::optional<Trace> trace_;
 };
 
 }  // namespace popbridge::pop3

@@ -7,7 +7,8 @@
 namespace popbridge::pop3 {
 
 /// Streaming: passes the header, the blank line and the first k lines of the body. Line ends are
-/// CRLF, bare CR or bare LF, as DotStuffer sends them. A message without a blank line is all header.
+/// CRLF, bare CR or bare LF, as DotStuffer sends them. A message without a blank line is all
+/// header.
 class TopFilter {
  public:
   explicit TopFilter(std::uint64_t body_lines) : lines_left_(body_lines) {}

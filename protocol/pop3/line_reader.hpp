@@ -1,0 +1,42 @@
+// LineReader: received octets, cut into lines.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "common/input_buffer.hpp"
+
+namespace popbridge::pop3 {
+
+/// A line ends with CRLF or with a bare LF; a bare CR is an octet like others. Each octet is looked
+/// at once, however small the pieces are in which a line arrives.
+class LineReader {
+ public:
+  enum class Status : std::uint8_t { kIncomplete, kLine, kTooLong };
+  struct Line {
+    Status status;
+    std::string_view text;  ///< without its end; valid until the next non-const call but next()
+  };
+
+  [[nodiscard]] std::span<char> space() { return input_.space(); }
+  void commit(std::size_t count) { input_.commit(count); }
+  void append(std::string_view octets) { input_.append(octets); }
+
+  /// The next line, which is consumed. kTooLong: it has, or will have, more than `limit` octets;
+  /// the reader is of no more use then.
+  [[nodiscard]] Line next(std::size_t limit);
+
+  [[nodiscard]] std::string_view unread() const { return input_.data(); }
+  void release_if_empty() { input_.release_if_empty(); }
+  /// Forgets, and wipes, what is unread.
+  void clear();
+
+ private:
+  InputBuffer input_;
+  std::size_t searched_ = 0;  ///< octets of unread() that hold no LF
+};
+
+}  // namespace popbridge::pop3
