@@ -10,6 +10,8 @@
 
 #include <unistd.h>
 
+#include "common/escape.hpp"
+
 namespace popbridge::log {
 namespace {
 
@@ -23,21 +25,6 @@ bool is_plain(char octet) {
   return (octet >= 'A' && octet <= 'Z') || (octet >= 'a' && octet <= 'z') ||
          (octet >= '0' && octet <= '9') ||
          std::string_view("._:/@+-").find(octet) != std::string_view::npos;
-}
-
-void append_escaped(std::string& out, char octet) {
-  constexpr std::string_view kHex = "0123456789abcdef";
-  const auto value = static_cast<unsigned char>(octet);
-  if (octet == '"' || octet == '\\') {
-    out += '\\';
-    out += octet;
-  } else if (value >= 0x20 && value < 0x7F) {
-    out += octet;
-  } else {
-    out += "\\x";
-    out += kHex[value >> 4U];
-    out += kHex[value & 0x0FU];
-  }
 }
 
 std::string_view name(Level level) {
@@ -88,8 +75,11 @@ std::string render(Level level, std::string_view text) {
 
 std::string quoted(std::string_view text) {
   std::string out = "\"";
-  for (const char octet : text.substr(0, kValueOctets)) append_escaped(out, octet);
-  if (text.size() > kValueOctets) out += kCutMark;
+  // escape() doubles backslashes, so one before a quote is always ours.
+  for (const char octet : escape(text, kValueOctets)) {
+    if (octet == '"') out += '\\';
+    out += octet;
+  }
   out += '"';
   return out;
 }

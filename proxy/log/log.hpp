@@ -11,12 +11,11 @@ namespace popbridge::log {
 
 enum class Level { kError, kWarning, kInfo, kDebug };
 
-/// `text` in double quotes as log lines and messages to the operator show it: one line of printable
-/// ASCII, `"` and `\` behind a backslash, every other octet as \xNN, cut at kValueOctets with
-/// "...".
+/// `text` in double quotes, as log lines and messages to the operator show it: escaped and cut as by
+/// escape() at kValueOctets, with `"` behind a backslash too.
 [[nodiscard]] std::string quoted(std::string_view text);
 
-/// Octets of a value that are shown; the rest says nothing that helps and fills disks.
+/// Octets of a value that are shown; more says nothing that helps and fills disks.
 inline constexpr std::size_t kValueOctets = 400;
 
 /// Builds one line: Line("login-ok").field("session", id).field("user", name). Values are quoted

@@ -1,0 +1,378 @@
+#include "app/config.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <utility>
+
+#include "tls/context.hpp"
+
+namespace popbridge::app {
+namespace {
+
+using bridge::MarkSeen;
+using bridge::UidlFormat;
+using bridge::UpstreamSecurity;
+using log::Level;
+using log::Line;
+using log::quoted;
+using session::AllowCleartext;
+using std::chrono::seconds;
+
+/// Bounds of the timeouts. A client that thinks for longer than a day is not coming back.
+constexpr seconds kShortestTimeout{1};
+constexpr seconds kLongestTimeout = std::chrono::hours(24);
+/// RFC 1939 section 3: an autologout timer must be of at least ten minutes.
+constexpr seconds kShortestIdleTimeout = std::chrono::minutes(10);
+/// Orchestrators kill what takes longer to stop than they are willing to wait.
+constexpr seconds kLongestDrainTimeout = std::chrono::hours(1);
+
+/// Two sockets each; beyond this the address space of ports is the limit, not this number.
+constexpr std::uint64_t kMostSessions = 1'000'000;
+/// 160 MB of index for one session.
+constexpr std::uint64_t kMostMessages = 10'000'000;
+constexpr std::uint64_t kMostThreads = 256;
+constexpr std::size_t kMostListeners = 64;
+
+/// Descriptors of one session: client, upstream, and its file with --wire-log.
+constexpr std::size_t kSocketsPerSession = 2;
+/// Of one worker besides its listeners: its event loop, wake-up, signals, a client being refused.
+constexpr std::size_t kDescriptorsPerWorker = 8;
+/// Of the process: standard streams, resolver, second tries of connecting, libraries' files.
+constexpr std::size_t kDescriptorReserve = 64;
+
+constexpr std::string_view kNoListener = "none";
+constexpr std::string_view kDefaultListener = "127.0.0.1:1110";
+
+constexpr auto kCleartextChoices = std::to_array<std::pair<std::string_view, AllowCleartext>>({
+    {"never", AllowCleartext::kNever},
+    {"loopback", AllowCleartext::kLoopback},
+    {"private", AllowCleartext::kPrivate},
+    {"always", AllowCleartext::kAlways},
+});
+constexpr auto kMarkSeenChoices = std::to_array<std::pair<std::string_view, MarkSeen>>({
+    {"never", MarkSeen::kNever},
+    {"retr", MarkSeen::kRetr},
+});
+constexpr auto kUidlChoices = std::to_array<std::pair<std::string_view, UidlFormat>>({
+    {"dovecot", UidlFormat::kDovecot},
+    {"uw", UidlFormat::kUw},
+    {"cyrus", UidlFormat::kCyrus},
+    {"uidvalidity-uid", UidlFormat::kUidValidityUid},
+});
+constexpr auto kLevelChoices = std::to_array<std::pair<std::string_view, Level>>({
+    {"error", Level::kError},
+    {"warning", Level::kWarning},
+    {"info", Level::kInfo},
+    {"debug", Level::kDebug},
+});
+
+template <class Value, std::size_t kCount>
+auto one_of(const std::array<std::pair<std::string_view, Value>, kCount>& choices) {
+  return [&choices](std::string_view text) { return parse_choice(text, choices); };
+}
+
+auto between(seconds least, seconds most) {
+  return [least, most](std::string_view text) { return parse_duration(text, least, most); };
+}
+
+template <class Number>
+auto up_to(std::uint64_t most) {
+  return [most](std::string_view text) -> Parsed<Number> {
+    const auto number = parse_number(text, 1, most);
+    if (!number) return std::unexpected(number.error());
+    return static_cast<Number>(*number);
+  };
+}
+
+/// Goes through all settings; after the first error nothing more is looked at.
+class Checker {
+ public:
+  Checker(const Values& values, const Host& host) : values_(values), host_(host) {}
+
+  std::expected<Config, std::string> run() {
+    set_upstream();
+    set_listeners();
+    set_listener_tls();
+    set_mailbox();
+    set_limits();
+    set_logging();
+    check_clear_text();
+    check_descriptors();
+    if (!error_.empty()) return std::unexpected(std::move(error_));
+    return std::move(config_);
+  }
+
+ private:
+  [[nodiscard]] const Given* given(std::string_view name) const {
+    const auto found = values_.find(name);
+    return found == values_.end() ? nullptr : &found->second.front();
+  }
+
+  /// Remembers the first error.
+  void fail(std::string_view name, std::string_view origin, const std::string& text) {
+    if (error_.empty()) error_ = blame(name, origin) + text;
+  }
+
+  /// Puts what was given for `name` into `field`; a setting that was not given leaves its default.
+  template <class T, class Parse>
+  void set(T& field, std::string_view name, Parse parse) {
+    const Given* const found = given(name);
+    if (found == nullptr || !error_.empty()) return;
+    auto value = parse(found->value);
+    if (value) {
+      field = *std::move(value);
+    } else {
+      fail(name, found->origin, value.error());
+    }
+  }
+
+  void set_file(std::string& field, std::string_view name) {
+    set(field, name, parse_path);
+    if (field.empty() || !error_.empty()) return;
+    const std::string reason = host_.why_unreadable(field);
+    if (!reason.empty()) {
+      fail(name, given(name)->origin, "cannot read " + quoted(field) + ": " + reason);
+    }
+  }
+
+  void set_upstream();
+  void set_listeners();
+  std::vector<net::Address> listeners(std::string_view name);
+  void check_twice(std::string_view name, const Given& item, const net::Address& address);
+  void set_listener_tls();
+  void set_mailbox();
+  void set_limits();
+  void set_logging();
+  void check_clear_text();
+  void check_descriptors();
+  void notice(Level level, const Line& line) { config_.notices.push_back({level, line}); }
+
+  const Values& values_;
+  const Host& host_;
+  Config config_;
+  std::vector<net::Address> taken_;  ///< by listeners so far
+  std::string error_;
+};
+
+void Checker::set_upstream() {
+  if (given("upstream") == nullptr) {
+    fail("upstream", "not given",
+         "the IMAP server is missing; right would be, for example, "
+         "--upstream imaps://imap.example.org");
+  }
+  set(config_.upstream, "upstream", parse_upstream);
+  set_file(config_.upstream_ca_file, "upstream-ca");
+  set(config_.session.bridge.upstream_timeout, "upstream-timeout",
+      between(kShortestTimeout, kLongestTimeout));
+  if (!error_.empty()) return;
+  const bool insecure = config_.upstream.security == UpstreamSecurity::kInsecure;
+  if (insecure && !config_.upstream_ca_file.empty()) {
+    fail("upstream-ca", given("upstream-ca")->origin,
+         "there is no certificate to check on " + text_of(config_.upstream) +
+             "; use imaps:// or imap://, or leave it out");
+  }
+  if (insecure) {
+    notice(
+        Level::kWarning,
+        Line("upstream-in-clear-text")
+            .field("upstream", text_of(config_.upstream))
+            .field("advice", "passwords and mail can be read on the way; use imaps:// or imap://"));
+  }
+  config_.session.bridge.upstream_security = config_.upstream.security;
+  config_.session.upstream_host = config_.upstream.host;
+  config_.session.upstream_port = config_.upstream.port;
+}
+
+void Checker::check_twice(std::string_view name, const Given& item, const net::Address& address) {
+  const auto same = [&address](const net::Address& other) {
+    return other.port != 0 && other.ip == address.ip && other.port == address.port;
+  };
+  if (std::ranges::any_of(taken_, same)) {
+    fail(name, item.origin, quoted(item.value) + " is given twice; a listener is of one kind");
+  }
+  if (taken_.size() >= kMostListeners) {
+    fail(name, item.origin, "more than " + std::to_string(kMostListeners) + " listeners");
+  }
+  taken_.push_back(address);
+}
+
+std::vector<net::Address> Checker::listeners(std::string_view name) {
+  std::vector<net::Address> addresses;
+  const auto found = values_.find(name);
+  if (found == values_.end()) return addresses;
+  for (const Given& item : found->second) {
+    if (item.value == kNoListener) {
+      if (found->second.size() > 1) {
+        fail(name, item.origin, "\"none\" beside other addresses; one or the other is right");
+      }
+      continue;
+    }
+    auto address = net::Address::parse(item.value);
+    if (!address) {
+      fail(name, item.origin,
+           quoted(item.value) + " is no address to listen on (" + address.error() +
+               "); right would be 127.0.0.1:1110, [::1]:1110 "
+               "or \"none\"");
+      return addresses;
+    }
+    check_twice(name, item, *address);
+    addresses.push_back(*std::move(address));
+  }
+  return addresses;
+}
+
+void Checker::set_listeners() {
+  config_.listen = listeners("listen");
+  if (given("listen") == nullptr) {
+    config_.listen = {net::Address::parse(kDefaultListener).value()};
+    taken_ = config_.listen;
+  }
+  config_.listen_tls = listeners("listen-tls");
+  if (config_.listen.empty() && config_.listen_tls.empty()) {
+    const Given* const none = given("listen");
+    fail("listen", none == nullptr ? "default" : none->origin,
+         "\"none\" and no --listen-tls leave no listener at all; give one of them an ADDR:PORT");
+  }
+}
+
+void Checker::set_listener_tls() {
+  set_file(config_.certificate_file, "tls-cert");
+  set_file(config_.key_file, "tls-key");
+  const Given* const certificate = given("tls-cert");
+  const Given* const key = given("tls-key");
+  if (certificate != nullptr && key == nullptr) {
+    fail("tls-cert", certificate->origin, "its private key is missing; give --tls-key FILE too");
+  }
+  if (key != nullptr && certificate == nullptr) {
+    fail("tls-key", key->origin, "its certificate is missing; give --tls-cert FILE too");
+  }
+  if (!config_.listen_tls.empty() && certificate == nullptr) {
+    fail("listen-tls", given("listen-tls")->origin,
+         "needs a certificate; give --tls-cert FILE and --tls-key FILE too");
+  }
+  if (error_.empty() && key != nullptr && host_.readable_by_others(config_.key_file)) {
+    notice(Level::kWarning, Line("private-key-readable-by-others")
+                                .field("file", config_.key_file)
+                                .field("advice", "take the right away: chmod o-rwx"));
+  }
+}
+
+void Checker::set_mailbox() {
+  bridge::Settings& settings = config_.session.bridge;
+  set(settings.folder, "folder", parse_folder);
+  set(settings.mark_seen, "mark-seen", one_of(kMarkSeenChoices));
+  set(settings.uidl_format, "uidl-format", one_of(kUidlChoices));
+}
+
+void Checker::set_limits() {
+  bridge::Settings& settings = config_.session.bridge;
+  set(settings.login_timeout, "login-timeout", between(kShortestTimeout, kLongestTimeout));
+  set(settings.idle_timeout, "idle-timeout", between(kShortestIdleTimeout, kLongestTimeout));
+  set(config_.session.drain_timeout, "drain-timeout", between(seconds(0), kLongestDrainTimeout));
+  set(config_.session.max_sessions, "max-sessions", up_to<std::size_t>(kMostSessions));
+  set(settings.max_messages, "max-messages", up_to<std::size_t>(kMostMessages));
+  config_.threads = static_cast<unsigned>(std::clamp<std::uint64_t>(host_.cpus, 1, kMostThreads));
+  set(config_.threads, "threads", up_to<unsigned>(kMostThreads));
+}
+
+void Checker::set_logging() {
+  set(config_.log_level, "log-level", one_of(kLevelChoices));
+  set(config_.session.wire_log_directory, "wire-log", parse_path);
+  if (config_.session.wire_log_directory.empty() || !error_.empty()) return;
+  const std::string reason = host_.why_no_directory(config_.session.wire_log_directory);
+  if (!reason.empty()) {
+    fail("wire-log", given("wire-log")->origin,
+         "cannot write in " + quoted(config_.session.wire_log_directory) + ": " + reason +
+             "; right would be an existing directory");
+  }
+}
+
+/// --allow-cleartext beside the listeners it is about.
+void Checker::check_clear_text() {
+  AllowCleartext& allow = config_.session.allow_cleartext;
+  set(allow, "allow-cleartext", one_of(kCleartextChoices));
+  if (config_.listen.empty() || !error_.empty()) return;
+  const bool has_certificate = !config_.certificate_file.empty();
+  if (allow == AllowCleartext::kNever && !has_certificate) {
+    fail("allow-cleartext", given("allow-cleartext")->origin,
+         "without a certificate \"never\" leaves no way to log in; give --tls-cert and --tls-key, "
+         "or allow loopback, private or always");
+  }
+  if (allow == AllowCleartext::kAlways || allow == AllowCleartext::kPrivate) {
+    const bool always = allow == AllowCleartext::kAlways;
+    notice(Level::kWarning,
+           Line("passwords-in-clear-text")
+               .field("allow-cleartext", always ? "always" : "private")
+               .field("advice", has_certificate ? "let clients use TLS and set it to loopback"
+                                                : "give --tls-cert and --tls-key, let clients use "
+                                                  "TLS and set it to loopback"));
+  }
+  const bool only_local =
+      std::ranges::all_of(config_.listen, [](const net::Address& a) { return a.is_loopback(); });
+  if (allow == AllowCleartext::kLoopback && !has_certificate && !only_local) {
+    notice(Level::kWarning,
+           Line("logins-only-from-this-machine")
+               .field("allow-cleartext", "loopback")
+               .field("advice",
+                      "others can connect but not log in; give --tls-cert and --tls-key, or "
+                      "--allow-cleartext private if the network can be trusted"));
+  }
+}
+
+void Checker::check_descriptors() {
+  if (!error_.empty()) return;
+  const std::size_t wanted = config_.session.max_sessions;
+  const std::size_t needed = descriptors_for(wanted, config_);
+  if (needed <= host_.descriptors) return;
+  const std::size_t reserve = descriptors_for(0, config_);
+  const std::size_t each = descriptors_for(1, config_) - reserve;
+  const std::size_t most = host_.descriptors > reserve ? (host_.descriptors - reserve) / each : 0;
+  const Given* const asked = given("max-sessions");
+  if (asked != nullptr || most == 0) {
+    fail("max-sessions", asked == nullptr ? "default" : asked->origin,
+         std::to_string(wanted) + " sessions need " + std::to_string(needed) +
+             " file descriptors, but RLIMIT_NOFILE allows " + std::to_string(host_.descriptors) +
+             "; raise it (ulimit -Hn, LimitNOFILE=) or ask for at most " + std::to_string(most));
+    return;
+  }
+  config_.session.max_sessions = most;
+  notice(Level::kInfo, Line("max-sessions-lowered")
+                           .field("max_sessions", most)
+                           .field("file_descriptors", host_.descriptors));
+}
+
+}  // namespace
+
+std::size_t descriptors_for(std::size_t sessions, const Config& config) {
+  const std::size_t wire_log = config.session.wire_log_directory.empty() ? 0 : 1;
+  const std::size_t per_worker =
+      kDescriptorsPerWorker + config.listen.size() + config.listen_tls.size();
+  return sessions * (kSocketsPerSession + wire_log) + config.threads * per_worker +
+         kDescriptorReserve;
+}
+
+std::expected<Config, std::string> make_config(const Values& values, const Host& host) {
+  return Checker(values, host).run();
+}
+
+std::expected<void, std::string> load_tls(Config& config, const Values& values) {
+  const auto failed = [&values](std::string_view name, const std::string& reason) {
+    return std::unexpected(reason + " (" + values.at(name).front().origin + ")");
+  };
+  if (config.upstream.security != UpstreamSecurity::kInsecure) {
+    auto upstream = tls::ClientContext::make(config.upstream.host, config.upstream_ca_file);
+    if (!upstream) {
+      return failed(config.upstream_ca_file.empty() ? "upstream" : "upstream-ca", upstream.error());
+    }
+    config.session.upstream_tls = *std::move(upstream);
+  }
+  if (!config.certificate_file.empty()) {
+    auto listener = tls::ServerContext::make(config.certificate_file, config.key_file);
+    if (!listener) return failed("tls-cert", listener.error());
+    config.session.listener_tls = *std::move(listener);
+  }
+  return {};
+}
+
+}  // namespace popbridge::app

@@ -1,0 +1,49 @@
+// Config: all settings, checked, as plain values.
+#pragma once
+
+#include <expected>
+#include <string>
+#include <vector>
+
+#include "app/host.hpp"
+#include "app/options.hpp"
+#include "app/values.hpp"
+#include "log/log.hpp"
+#include "net/address.hpp"
+#include "session/settings.hpp"
+
+namespace popbridge::app {
+
+/// Something the operator should know about the settings, for the log at start.
+struct Notice {
+  log::Level level;
+  log::Line line;
+};
+
+struct Config {
+  /// Complete but for the TLS contexts, which load_tls() makes.
+  session::Settings session;
+  Upstream upstream;
+  std::string upstream_ca_file;  ///< empty: the system's roots
+  std::string certificate_file;  ///< empty: no TLS on listeners
+  std::string key_file;
+  std::vector<net::Address> listen;  ///< one of the two lists has something in it
+  std::vector<net::Address> listen_tls;
+  unsigned threads = 1;
+  log::Level log_level = log::Level::kInfo;
+  std::vector<Notice> notices;
+};
+
+/// Checks every setting alone and against the others. The error is one line that names the setting,
+/// where it came from, what was found and what would be right.
+[[nodiscard]] std::expected<Config, std::string> make_config(const Values& values,
+                                                             const Host& host);
+
+/// Reads certificates and key into session.upstream_tls and session.listener_tls. The error is one
+/// line that names the setting; `values`, from which `config` was made, tell where it came from.
+[[nodiscard]] std::expected<void, std::string> load_tls(Config& config, const Values& values);
+
+/// File descriptors that `sessions` may need at most, with all that the process itself has open.
+[[nodiscard]] std::size_t descriptors_for(std::size_t sessions, const Config& config);
+
+}  // namespace popbridge::app

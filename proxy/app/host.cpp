@@ -1,0 +1,143 @@
+#include "app/host.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstdint>
+#include <cstring>
+#include <filesystem>
+#include <limits>
+#include <sched.h>
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace popbridge::app {
+namespace {
+
+/// Of a file that read_file() takes: a configuration file is a page or two.
+constexpr std::size_t kFileOctets = 1024UL * 1024UL;
+
+std::string reason(int error_number) {
+  return std::strerror(error_number);
+}
+
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  [[nodiscard]] int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+std::expected<std::string, std::string> read_file(const std::string& path) {
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.get() < 0) return std::unexpected(reason(errno));
+  std::string text(kFileOctets + 1, '\0');
+  std::size_t size = 0;
+  while (size < text.size()) {
+    const ssize_t count = ::read(file.get(), text.data() + size, text.size() - size);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return std::unexpected(reason(errno));
+    if (count == 0) break;
+    size += static_cast<std::size_t>(count);
+  }
+  if (size > kFileOctets) return std::unexpected("larger than 1 MiB");
+  text.resize(size);
+  return text;
+}
+
+/// O_NONBLOCK: a FIFO put there by mistake must not hold up the start.
+std::string why_unreadable(const std::string& path) {
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (file.get() < 0) return reason(errno);
+  struct stat status{};
+  if (::fstat(file.get(), &status) != 0) return reason(errno);
+  return S_ISDIR(status.st_mode) ? reason(EISDIR) : std::string();
+}
+
+std::string why_no_directory(const std::string& path) {
+  struct stat status{};
+  if (::stat(path.c_str(), &status) != 0) return reason(errno);
+  if (!S_ISDIR(status.st_mode)) return reason(ENOTDIR);
+  // The effective user is the one who will write.
+  if (::faccessat(AT_FDCWD, path.c_str(), W_OK | X_OK, AT_EACCESS) != 0) return reason(errno);
+  return {};
+}
+
+bool readable_by_others(const std::string& path) {
+  struct stat status{};
+  return ::stat(path.c_str(), &status) == 0 && (status.st_mode & S_IROTH) != 0;
+}
+
+unsigned affinity_cpus() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  return static_cast<unsigned>(std::max(CPU_COUNT(&set), 1));
+}
+
+/// The unified (version 2) hierarchy: our own group and all above it may have a limit.
+unsigned cgroup_cpus() {
+  const auto membership = read_file("/proc/self/cgroup");
+  if (!membership) return 0;
+  const std::size_t begin = membership->starts_with("0::/") ? 0 : membership->find("\n0::/");
+  if (begin == std::string::npos) return 0;
+  const std::size_t path_begin = membership->find('/', begin);
+  const std::size_t path_end = std::min(membership->find('\n', path_begin), membership->size());
+  std::filesystem::path group = membership->substr(path_begin, path_end - path_begin);
+  unsigned cpus = 0;
+  for (;; group = group.parent_path()) {
+    const auto text = read_file("/sys/fs/cgroup" + (group / "cpu.max").string());
+    const unsigned here = text ? cpus_of_cpu_max(*text) : 0;
+    if (here != 0) cpus = cpus == 0 ? here : std::min(cpus, here);
+    if (!group.has_relative_path()) return cpus;
+  }
+}
+
+std::size_t raised_descriptor_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024;
+  const rlim_t before = limit.rlim_cur;
+  limit.rlim_cur = limit.rlim_max;
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0) limit.rlim_cur = before;
+  if (limit.rlim_cur == RLIM_INFINITY) return std::numeric_limits<std::size_t>::max();
+  return limit.rlim_cur;
+}
+
+}  // namespace
+
+unsigned cpus_of_cpu_max(std::string_view text) {
+  /// More than any machine has; also keeps the result in range.
+  constexpr std::uint64_t kMostCpus = 4096;
+  std::uint64_t quota = 0;
+  std::uint64_t period = 0;
+  const char* const end = text.data() + text.size();
+  const auto first = std::from_chars(text.data(), end, quota);
+  if (first.ec != std::errc() || first.ptr == end || *first.ptr != ' ') return 0;
+  const auto second = std::from_chars(first.ptr + 1, end, period);
+  if (second.ec != std::errc() || period == 0 || quota == 0) return 0;
+  const std::uint64_t cpus = quota / period + (quota % period != 0 ? 1U : 0U);
+  return static_cast<unsigned>(std::min(cpus, kMostCpus));
+}
+
+Host this_host() {
+  const unsigned by_affinity = affinity_cpus();
+  const unsigned by_cgroup = cgroup_cpus();
+  return Host{.read_file = read_file,
+              .why_unreadable = why_unreadable,
+              .why_no_directory = why_no_directory,
+              .readable_by_others = readable_by_others,
+              .cpus = by_cgroup == 0 ? by_affinity : std::min(by_affinity, by_cgroup),
+              .descriptors = raised_descriptor_limit()};
+}
+
+}  // namespace popbridge::app

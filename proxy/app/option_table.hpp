@@ -1,0 +1,109 @@
+// The settings popbridge knows: one table for flags, environment variables, configuration file and
+// --help.
+#pragma once
+
+#include <array>
+#include <string>
+#include <string_view>
+
+namespace popbridge::app {
+
+enum class Group { kUpstream, kListeners, kMailbox, kLimits, kLogging, kGeneral };
+
+enum class Form {
+  kSingle,  ///< takes a value, once
+  kList,    ///< takes a value, may be repeated; split at commas and blanks outside the command line
+  kSwitch,  ///< takes no value; command line only
+};
+
+/// Where a setting may stand besides the command line.
+enum class Scope {
+  kEverywhere,
+  kNotInFile,    ///< command line and environment
+  kCommandLine,  ///< command line only
+};
+
+struct Option {
+  std::string_view name;  ///< "listen-tls": flag without dashes and key in the file
+  Group group;
+  Form form;
+  Scope scope;
+  std::string_view value;          ///< what stands for the value in --help; empty for a switch
+  std::string_view sentence;       ///< for --help, without the default
+  std::string_view default_value;  ///< for --help; empty for a switch
+};
+
+inline constexpr std::array kOptions = std::to_array<Option>({
+    {"upstream", Group::kUpstream, Form::kSingle, Scope::kEverywhere, "URL",
+     "The IMAP server: imaps://HOST[:PORT] (TLS, port 993), imap://HOST[:PORT] (STARTTLS required, "
+     "port 143) or imap+insecure://HOST[:PORT] (clear text, port 143).",
+     "none, must be given"},
+    {"upstream-ca", Group::kUpstream, Form::kSingle, Scope::kEverywhere, "FILE",
+     "PEM file with the certificate authorities trusted for the upstream, instead of the system's.",
+     "the system's"},
+    {"upstream-timeout", Group::kUpstream, Form::kSingle, Scope::kEverywhere, "SECONDS",
+     "How long the upstream may go without any progress: connecting, answering, sending.", "60"},
+    {"listen", Group::kListeners, Form::kList, Scope::kEverywhere, "ADDR:PORT",
+     "Where to accept POP3 (with STLS if there is a certificate), IPv4 or [IPv6]; port 0 takes any "
+     "free one; repeatable; \"none\" for no such listener.",
+     "127.0.0.1:1110"},
+    {"listen-tls", Group::kListeners, Form::kList, Scope::kEverywhere, "ADDR:PORT",
+     "Where to accept POP3 over TLS from the first octet; repeatable; needs --tls-cert and "
+     "--tls-key.",
+     "none"},
+    {"tls-cert", Group::kListeners, Form::kSingle, Scope::kEverywhere, "FILE",
+     "PEM file with the listeners' certificate and its chain.", "none"},
+    {"tls-key", Group::kListeners, Form::kSingle, Scope::kEverywhere, "FILE",
+     "PEM file with the private key of --tls-cert, not encrypted.", "none"},
+    {"allow-cleartext", Group::kListeners, Form::kSingle, Scope::kEverywhere,
+     "never|loopback|private|always",
+     "From which client addresses passwords are taken without TLS; private means loopback, "
+     "RFC 1918, RFC 4193 and link-local.",
+     "loopback"},
+    {"folder", Group::kMailbox, Form::kSingle, Scope::kEverywhere, "NAME",
+     "The IMAP folder that is shown as the maildrop, in UTF-8.", "INBOX"},
+    {"mark-seen", Group::kMailbox, Form::kSingle, Scope::kEverywhere, "never|retr",
+     "Whether messages read whole by RETR are marked as seen at QUIT.", "never"},
+    {"uidl-format", Group::kMailbox, Form::kSingle, Scope::kEverywhere,
+     "dovecot|uw|cyrus|uidvalidity-uid",
+     "How unique-ids are written; choose what the server before popbridge used, so that clients do "
+     "not download everything again.",
+     "dovecot"},
+    {"login-timeout", Group::kLimits, Form::kSingle, Scope::kEverywhere, "SECONDS",
+     "Time from connection to login.", "60"},
+    {"idle-timeout", Group::kLimits, Form::kSingle, Scope::kEverywhere, "SECONDS",
+     "Time without a command before a session ends, deleting nothing; RFC 1939 wants at least 600.",
+     "600"},
+    {"drain-timeout", Group::kLimits, Form::kSingle, Scope::kEverywhere, "SECONDS",
+     "Time for running commands to end after SIGTERM.", "8"},
+    {"max-sessions", Group::kLimits, Form::kSingle, Scope::kEverywhere, "NUMBER",
+     "Sessions open at the same time in the whole process.",
+     "1000, or fewer if RLIMIT_NOFILE allows fewer"},
+    {"max-messages", Group::kLimits, Form::kSingle, Scope::kEverywhere, "NUMBER",
+     "Messages in one maildrop, 16 octets of memory each; a larger folder is refused.", "1000000"},
+    {"threads", Group::kLimits, Form::kSingle, Scope::kEverywhere, "NUMBER", "Worker threads.",
+     "the CPUs this process may use"},
+    {"log-level", Group::kLogging, Form::kSingle, Scope::kEverywhere, "error|warning|info|debug",
+     "How much is logged on standard error.", "info"},
+    {"wire-log", Group::kLogging, Form::kSingle, Scope::kEverywhere, "DIR",
+     "Writes the conversation of each session, secrets and message text removed, to a file in this "
+     "existing directory.",
+     "off"},
+    {"config", Group::kGeneral, Form::kSingle, Scope::kNotInFile, "FILE",
+     "Reads settings from a file of \"key = value\" lines; keys are flag names without the dashes.",
+     "none"},
+    {"check-config", Group::kGeneral, Form::kSwitch, Scope::kCommandLine, "",
+     "Checks all settings and files, listens nowhere, and ends.", ""},
+    {"version", Group::kGeneral, Form::kSwitch, Scope::kCommandLine, "",
+     "Prints the version and those of the libraries.", ""},
+    {"help", Group::kGeneral, Form::kSwitch, Scope::kCommandLine, "", "Prints this text.", ""},
+});
+
+/// nullptr if there is no such option.
+[[nodiscard]] const Option* find_option(std::string_view name);
+/// The known name most like `name`, or empty if none is near enough to be meant.
+[[nodiscard]] std::string_view nearest_option(std::string_view name);
+/// "listen-tls" -> "POPBRIDGE_LISTEN_TLS".
+[[nodiscard]] std::string environment_name(std::string_view option_name);
+
+}  // namespace popbridge::app

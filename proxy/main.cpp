@@ -1,0 +1,74 @@
+// popbridge: settings, then App, then the exit code.
+#include <exception>
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "app/app.hpp"
+#include "app/config.hpp"
+#include "app/host.hpp"
+#include "app/options.hpp"
+#include "app/version.hpp"
+#include "log/log.hpp"
+
+namespace {
+
+using namespace popbridge;
+
+int fail(int exit_code, const std::string& reason) {
+  std::cerr << "popbridge: " + reason + "\n";
+  return exit_code;
+}
+
+std::vector<std::string> strings_of(char* const* begin) {
+  std::vector<std::string> strings;
+  for (; *begin != nullptr; ++begin) strings.emplace_back(*begin);
+  return strings;
+}
+
+int serve(const app::Values& values, const app::Host& host) {
+  auto config = app::make_config(values, host);
+  if (!config) return fail(app::kExitSettings, config.error());
+  if (const auto loaded = app::load_tls(*config, values); !loaded) {
+    return fail(app::kExitSettings, loaded.error());
+  }
+  log::Logger logger(STDERR_FILENO, config->log_level);
+  if (values.contains("check-config")) {
+    for (const app::Notice& notice : config->notices) logger.write(notice.level, notice.line);
+    std::cout << "configuration ok\n";
+    return app::kExitOk;
+  }
+  app::App app(*std::move(config), logger);
+  if (const auto opened = app.open(); !opened) return fail(app::kExitSettings, opened.error());
+  return app.run();
+}
+
+int run(char* const* arguments) {
+  // Passwords pass through this process: no core dump, no debugger of the same user.
+  prctl(PR_SET_DUMPABLE, 0);
+  const app::Host host = app::this_host();
+  const auto values = app::read_options(strings_of(arguments), strings_of(environ), host);
+  if (!values) return fail(app::kExitSettings, values.error());
+  if (values->contains("help")) {
+    std::cout << app::help_text();
+    return app::kExitOk;
+  }
+  if (values->contains("version")) {
+    std::cout << app::version_text();
+    return app::kExitOk;
+  }
+  return serve(*values, host);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argv + (argc > 0 ? 1 : 0));
+  } catch (const std::exception& error) {
+    return fail(popbridge::app::kExitFailure, error.what());
+  }
+}
