@@ -6,6 +6,7 @@
 #include <string>
 
 struct ssl_ctx_st;
+struct ssl_st;
 
 namespace popbridge::tls {
 
@@ -17,15 +18,20 @@ class ServerContext {
   /// what is wrong with it (unreadable, no certificate, key does not match, encrypted key).
   [[nodiscard]] static std::expected<std::shared_ptr<const ServerContext>, std::string> make(
       const std::string& certificate_file, const std::string& key_file);
+  ServerContext(const ServerContext&) = delete;
+  ServerContext& operator=(const ServerContext&) = delete;
   ~ServerContext();
   [[nodiscard]] ssl_ctx_st* raw() const { return context_; }
+  /// A connection object in accepting state; the caller owns it.
+  [[nodiscard]] ssl_st* new_connection() const;
 
  private:
   explicit ServerContext(ssl_ctx_st* context) : context_(context) {}
   ssl_ctx_st* context_;
 };
 
-/// For connecting: chain and host name are always verified; there is no switch for that.
+/// For connecting: chain and host name are always verified; there is no switch for that. Sessions
+/// are resumed, only ever with the host they were verified for. May be used from every thread.
 class ClientContext {
  public:
   /// `host`: name or IP literal the certificate must carry (SAN; no fallback to the common name);
@@ -33,15 +39,21 @@ class ClientContext {
   /// system's. Errors name --upstream or --upstream-ca.
   [[nodiscard]] static std::expected<std::shared_ptr<const ClientContext>, std::string> make(
       const std::string& host, const std::string& ca_file);
+  ClientContext(const ClientContext&) = delete;
+  ClientContext& operator=(const ClientContext&) = delete;
   ~ClientContext();
   [[nodiscard]] ssl_ctx_st* raw() const { return context_; }
+  /// A connection object in connecting state, with name checks, SNI, ALPN "imap" and the newest
+  /// session of this host to resume; the caller owns it.
+  [[nodiscard]] ssl_st* new_connection() const;
   [[nodiscard]] const std::string& host() const { return host_; }
 
  private:
-  ClientContext(ssl_ctx_st* context, std::string host)
-      : context_(context), host_(std::move(host)) {}
+  struct SessionStore;
+  ClientContext(ssl_ctx_st* context, std::string host);
   ssl_ctx_st* context_;
   std::string host_;
+  std::unique_ptr<SessionStore> sessions_;
 };
 
 }  // namespace popbridge::tls

@@ -1,0 +1,77 @@
+// Engine: one TLS connection without a socket. Private to tls.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+struct ssl_st;
+
+namespace popbridge::tls {
+
+enum class Side { kServer, kClient };
+
+/// Ciphertext in, plaintext out and the other way round, over two memory BIOs. Never blocks, calls
+/// nobody. After each call the caller sends output(). Owned by tls::Stream; not thread-safe.
+class Engine {
+ public:
+  /// What a step came to. After kFailed only output(), error() and the destructor are of use.
+  enum class Step {
+    kDone,        ///< handshake finished; or octets were read
+    kWantsInput,  ///< everything received so far is used up
+    kEndOfInput,  ///< the other side sent close_notify
+    kFailed,
+  };
+  struct ReadResult {
+    Step step;
+    std::size_t count = 0;  ///< octets put into the span, for kDone
+  };
+
+  /// Takes over `connection` (from a context's new_connection(); may be nullptr: then every step
+  /// fails). `host` is for messages.
+  Engine(ssl_st* connection, Side side, std::string host);
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+  ~Engine();
+
+  /// Copies received ciphertext in.
+  void receive(std::string_view ciphertext);
+  Step handshake();
+  [[nodiscard]] bool established() const { return established_; }
+  ReadResult read(std::span<char> into);
+  /// Encrypts all of `plaintext` into output(), as records of at most 16384 octets. false: failed.
+  bool write(std::string_view plaintext);
+  /// close_notify. Reading goes on.
+  void shut_down();
+  /// Received octets that read() has not turned into plaintext yet.
+  [[nodiscard]] bool has_buffered() const;
+  /// Ciphertext to send; valid until the next call. clear_output() when it was taken.
+  [[nodiscard]] std::string_view output() const;
+  void clear_output();
+  [[nodiscard]] const std::string& error() const { return error_; }
+  [[nodiscard]] std::string description() const;
+
+ private:
+  struct Free {
+    void operator()(ssl_st* connection) const;
+  };
+  static void on_message(int written, int version, int content_type, const void* octets,
+                         std::size_t size, ssl_st* connection, void* engine);
+  Step fail(std::string error);
+  Step classify(int result);
+  [[nodiscard]] std::string handshake_error() const;
+
+  std::unique_ptr<ssl_st, Free> connection_;
+  Side side_;
+  std::string host_;
+  std::string error_;
+  bool established_ = false;
+  bool seen_input_ = false;
+  bool looks_like_tls_ = true;
+  std::size_t barren_records_ = 0;  ///< since the last octet of plaintext
+};
+
+}  // namespace popbridge::tls

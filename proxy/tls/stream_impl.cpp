@@ -1,0 +1,295 @@
+#include "tls/stream_impl.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+namespace popbridge::tls {
+namespace {
+
+/// How long close_after_flush() waits for a handshake that must end before the rest can be sent.
+constexpr std::chrono::milliseconds kHandshakeLinger{5'000};
+/// Ciphertext given to the engine at a time, so that its memory BIO, which never shrinks, stays
+/// small on idle connections.
+constexpr std::size_t kFeedOctets = 16 * 1024;
+/// Plaintext encrypted at a time: one full record.
+constexpr std::size_t kRecordOctets = 16 * 1024;
+
+}  // namespace
+
+class Stream::Impl::Entry {
+ public:
+  explicit Entry(Impl& impl) : impl_(impl) { ++impl_.depth_; }
+  Entry(const Entry&) = delete;
+  Entry& operator=(const Entry&) = delete;
+  ~Entry() {
+    if (--impl_.depth_ == 0 && impl_.orphaned_ && !impl_.outlives_stream()) delete &impl_;
+  }
+
+ private:
+  Impl& impl_;
+};
+
+Stream::Impl::Impl(net::EventLoop& loop, std::unique_ptr<net::ByteStream> transport,
+                   OnEstablished established)
+    : loop_(loop),
+      later_(loop,
+             [this] {
+               const Entry entry(*this);
+               pump();
+             }),
+      transport_(std::move(transport)),
+      established_(std::move(established)) {}
+
+void Stream::Impl::start(ssl_st* connection, Side side, const std::string& host,
+                         std::shared_ptr<const void> context, std::string_view first_octets) {
+  context_ = std::move(context);
+  engine_.emplace(connection, side, host);
+  received_ = first_octets;
+  transport_->set_observer(this);
+  update_transport_reading();
+  later_.schedule();
+}
+
+void Stream::Impl::let_go(std::unique_ptr<Impl> impl) {
+  impl->observer_ = nullptr;
+  const bool lingers = impl->outlives_stream();
+  if (!lingers && impl->depth_ == 0) return;
+  if (!lingers && impl->state_ != State::kFinishing) impl->abort();
+  impl->orphaned_ = true;
+  static_cast<void>(impl.release());
+}
+
+// --- from the transport ---
+
+void Stream::Impl::on_read(std::size_t count) {
+  const Entry entry(*this);
+  received_.append(loop_.scratch().data(), count);
+  pump();
+}
+
+void Stream::Impl::on_eof() {
+  const Entry entry(*this);
+  if (input_ended_) return;
+  transport_end_ =
+      state_ == State::kHandshaking
+          ? "TLS handshake failed: the other side closed the connection"
+          : "connection closed without TLS close_notify; what came last may be cut off";
+  pump();
+}
+
+void Stream::Impl::on_written() {
+  const Entry entry(*this);
+  if (observer_ != nullptr) observer_->on_written();
+}
+
+void Stream::Impl::on_closed(const net::StreamError& error) {
+  const Entry entry(*this);
+  transport_dead_ = true;
+  transport_end_ =
+      state_ == State::kHandshaking ? "TLS handshake failed: " + error.text : error.text;
+  pump();
+}
+
+// --- from the owner ---
+
+void Stream::Impl::set_reading(bool reading) {
+  reading_ = reading;
+  if (reading && (undelivered() || transport_end_)) {
+    later_.schedule();
+  } else {
+    update_transport_reading();
+  }
+}
+
+void Stream::Impl::write(std::string_view octets) {
+  if (closing_ || state_ == State::kDead) return;
+  if (state_ == State::kHandshaking) {
+    unsent_.append(octets);
+    return;
+  }
+  while (!octets.empty() && !write_failed_) {
+    const std::string_view record = octets.substr(0, kRecordOctets);
+    octets.remove_prefix(record.size());
+    write_failed_ = transport_dead_ || !engine_->write(record);
+    flush();
+  }
+  if (write_failed_) later_.schedule();
+}
+
+std::size_t Stream::Impl::queued_bytes() const {
+  return unsent_.size() + transport_->queued_bytes();
+}
+
+void Stream::Impl::close_after_flush() {
+  if (closing_ || state_ == State::kDead) return;
+  closing_ = true;
+  if (state_ == State::kOpen || unsent_.empty()) {
+    finish();
+    return;
+  }
+  linger_.emplace(loop_, [this] {
+    const Entry entry(*this);
+    die("closed; the TLS handshake did not end in time");
+  });
+  linger_->arm_at(loop_.now() + kHandshakeLinger);
+}
+
+void Stream::Impl::abort() {
+  state_ = State::kDead;
+  observer_ = nullptr;
+  transport_->abort();
+}
+
+// --- the pump ---
+
+void Stream::Impl::pump() {
+  if (state_ == State::kHandshaking) shake_hands();
+  if (state_ == State::kOpen) deliver();
+  settle();
+  update_transport_reading();
+}
+
+void Stream::Impl::shake_hands() {
+  for (;;) {
+    const Engine::Step step = engine_->handshake();
+    flush();
+    switch (step) {
+      case Engine::Step::kDone:
+        opened();
+        return;
+      case Engine::Step::kWantsInput:
+        if (!feed()) return;
+        break;
+      case Engine::Step::kEndOfInput:
+      case Engine::Step::kFailed:
+        die(engine_->error());
+        return;
+    }
+  }
+}
+
+void Stream::Impl::opened() {
+  state_ = State::kOpen;
+  const std::size_t queued_before = queued_bytes();
+  const bool closing = std::exchange(closing_, false);
+  write(std::exchange(unsent_, {}));
+  closing_ = closing;
+  if (closing) {
+    finish();
+    return;
+  }
+  const OnEstablished established = std::exchange(established_, {});
+  if (established) established();
+  if (observer_ != nullptr && queued_bytes() < queued_before) observer_->on_written();
+}
+
+void Stream::Impl::deliver() {
+  while (state_ == State::kOpen && reading_ && !input_ended_) {
+    net::StreamObserver* const asked = observer_;
+    const std::span<char> space = asked != nullptr ? asked->read_space() : std::span<char>();
+    if (state_ != State::kOpen || observer_ != asked || !reading_) continue;
+    if (space.empty()) {
+      reading_ = false;
+      return;
+    }
+    const Engine::ReadResult read = engine_->read(space);
+    flush();
+    switch (read.step) {
+      case Engine::Step::kDone:
+        asked->on_read(read.count);
+        break;
+      case Engine::Step::kWantsInput:
+        if (!feed()) return;
+        break;
+      case Engine::Step::kEndOfInput:
+        input_ended_ = true;
+        asked->on_eof();
+        return;
+      case Engine::Step::kFailed:
+        die(engine_->error());
+        return;
+    }
+  }
+}
+
+bool Stream::Impl::feed() {
+  const std::size_t count = std::min(received(), kFeedOctets);
+  if (count == 0) return false;
+  engine_->receive(std::string_view(received_).substr(fed_, count));
+  fed_ += count;
+  if (received() == 0) {
+    received_ = {};
+    fed_ = 0;
+  }
+  return true;
+}
+
+void Stream::Impl::flush() {
+  const std::string_view ciphertext = engine_->output();
+  if (ciphertext.empty()) return;
+  transport_->write(ciphertext);
+  engine_->clear_output();
+}
+
+void Stream::Impl::finish() {
+  engine_->shut_down();
+  flush();
+  state_ = State::kFinishing;
+  if (linger_) linger_->cancel();
+  transport_->close_after_flush();
+  // A transport that is dead already says nothing more.
+  if (transport_dead_) later_.schedule();
+}
+
+void Stream::Impl::settle() {
+  switch (state_) {
+    case State::kHandshaking:
+      if (transport_end_) die(*transport_end_);
+      break;
+    case State::kOpen:
+      if (write_failed_ && !transport_end_) {
+        die(engine_->error());
+      } else if (transport_end_ && (write_failed_ || !undelivered() || reading_)) {
+        die(*transport_end_);
+      }
+      break;
+    case State::kFinishing:
+      if (transport_dead_) die(*transport_end_);
+      break;
+    case State::kDead:
+      break;
+  }
+}
+
+void Stream::Impl::die(const std::string& text) {
+  if (state_ == State::kDead) return;
+  state_ = State::kDead;
+  reading_ = false;
+  if (linger_) linger_->cancel();
+  // An alert that says why may be on its way.
+  transport_->set_observer(nullptr);
+  transport_->close_after_flush();
+  net::StreamObserver* const told = std::exchange(observer_, nullptr);
+  if (told != nullptr) told->on_closed(net::StreamError{text});
+}
+
+void Stream::Impl::update_transport_reading() {
+  bool wanted = false;
+  switch (state_) {
+    case State::kHandshaking:
+      wanted = true;
+      break;
+    case State::kOpen:
+      wanted = reading_ && !input_ended_ && received() == 0;
+      break;
+    case State::kFinishing:
+    case State::kDead:
+      return;
+  }
+  if (transport_end_ || wanted == transport_reading_) return;
+  transport_reading_ = wanted;
+  transport_->set_reading(wanted);
+}
+
+}  // namespace popbridge::tls

@@ -1,0 +1,89 @@
+// Stream::Impl: between a transport, the Engine and an observer. Private to tls.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "net/timer.hpp"
+#include "tls/engine.hpp"
+#include "tls/stream.hpp"
+
+namespace popbridge::tls {
+
+/// Owned by its Stream, unless the Stream is destroyed in the middle of a callback or while a
+/// close_after_flush() still waits for the handshake: then it deletes itself when that is over.
+class Stream::Impl final : public net::StreamObserver {
+ public:
+  Impl(net::EventLoop& loop, std::unique_ptr<net::ByteStream> transport, OnEstablished established);
+  /// `context` is only kept alive, for the callbacks that `connection` makes into it.
+  void start(ssl_st* connection, Side side, const std::string& host,
+             std::shared_ptr<const void> context, std::string_view first_octets);
+  /// The Stream is being destroyed.
+  static void let_go(std::unique_ptr<Impl> impl);
+
+  void set_observer(net::StreamObserver* observer) { observer_ = observer; }
+  void set_reading(bool reading);
+  void write(std::string_view octets);
+  [[nodiscard]] std::size_t queued_bytes() const;
+  void close_after_flush();
+  void abort();
+  [[nodiscard]] std::string description() const { return engine_->description(); }
+
+  std::span<char> read_space() override { return loop_.scratch(); }
+  void on_read(std::size_t count) override;
+  void on_eof() override;
+  void on_written() override;
+  void on_closed(const net::StreamError& error) override;
+
+ private:
+  enum class State {
+    kHandshaking,
+    kOpen,
+    kFinishing,  ///< close_notify is sent; the transport flushes and lingers
+    kDead,       ///< the observer was told, or asked for abort()
+  };
+  /// Around everything the loop calls: keeps the Impl alive while observers are told.
+  class Entry;
+
+  void pump();
+  void shake_hands();
+  void opened();
+  void deliver();
+  bool feed();
+  void flush();
+  void finish();
+  void settle();
+  void die(const std::string& text);
+  void update_transport_reading();
+  [[nodiscard]] bool undelivered() const { return received() > 0 || engine_->has_buffered(); }
+  [[nodiscard]] std::size_t received() const { return received_.size() - fed_; }
+  [[nodiscard]] bool outlives_stream() const { return state_ == State::kHandshaking && closing_; }
+
+  net::EventLoop& loop_;
+  std::shared_ptr<const void> context_;
+  std::optional<Engine> engine_;
+  net::Deferred later_;
+  std::optional<net::Timer> linger_;  ///< made only when closing waits for the handshake
+  std::unique_ptr<net::ByteStream> transport_;
+  OnEstablished established_;
+  net::StreamObserver* observer_ = nullptr;
+  State state_ = State::kHandshaking;
+  bool closing_ = false;  ///< close_after_flush() was called
+  bool reading_ = false;
+  bool transport_reading_ = false;
+  bool input_ended_ = false;  ///< close_notify arrived
+  bool write_failed_ = false;
+  bool orphaned_ = false;
+  int depth_ = 0;
+  /// Why the transport will deliver nothing more; told when everything before it was delivered.
+  std::optional<std::string> transport_end_;
+  bool transport_dead_ = false;
+  std::string received_;  ///< ciphertext; from `fed_` on not yet given to the engine
+  std::size_t fed_ = 0;
+  std::string unsent_;  ///< plaintext written before the handshake ended
+};
+
+}  // namespace popbridge::tls
