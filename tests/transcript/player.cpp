@@ -1,0 +1,270 @@
+#include <algorithm>
+#include <charconv>
+#include <deque>
+#include <optional>
+#include <random>
+#include <sstream>
+#include <stdexcept>
+#include <utility>
+
+#include "bridge/bridge.hpp"
+#include "bridge/overloaded.hpp"
+#include "transcript.hpp"
+
+namespace popbridge::test {
+namespace {
+
+struct Mismatch : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// Plays the world's part: sockets, TLS and clock.
+class Player {
+ public:
+  Player(const Transcript& transcript, Chunking chunking, unsigned seed)
+      : transcript_(transcript), chunking_(chunking), random_(seed) {}
+
+  void run() {
+    std::size_t first = 0;
+    const auto& steps = transcript_.steps;
+    for (; first < steps.size() && steps[first].mark == "set"; ++first) set(steps[first].text);
+    bridge_.emplace(settings_, policy_, now_);
+    pump();
+    for (std::size_t i = first; i < steps.size(); ++i) {
+      line_ = steps[i].line_number;
+      if (!is_expectation(steps[i])) expect_nothing_left();
+      take(steps[i]);
+    }
+    expect_nothing_left();
+  }
+
+  [[nodiscard]] std::size_t line() const { return line_; }
+
+ private:
+  static bool is_expectation(const Step& step) {
+    if (step.mark == "P<" || step.mark == "I>") return true;
+    if (step.mark == "I!") {
+      return step.text == "connect" || step.text == "tls" || step.text == "closed" ||
+             step.text.starts_with("refuse");
+    }
+    return step.mark == "P!" &&
+           (step.text == "tls" || step.text == "closed" || step.text == "aborted");
+  }
+
+  void set(const std::string& text) {
+    std::istringstream words(text);
+    for (std::string word; words >> word;) {
+      const std::string key = word.substr(0, word.find('='));
+      const std::string value = word.substr(std::min(word.find('=') + 1, word.size()));
+      if (key == "upstream") {
+        settings_.upstream_security = value == "starttls"   ? bridge::UpstreamSecurity::kStartTls
+                                      : value == "insecure" ? bridge::UpstreamSecurity::kInsecure
+                                                            : bridge::UpstreamSecurity::kTls;
+      } else if (key == "mark-seen") {
+        settings_.mark_seen =
+            value == "retr" ? bridge::MarkSeen::kRetr : bridge::MarkSeen::kNever;
+      } else if (key == "folder") {
+        settings_.folder = value;
+      } else if (key == "max-messages") {
+        settings_.max_messages = std::stoul(value);
+      } else if (key == "client") {
+        policy_.cleartext_login = value == "cleartext";
+        policy_.stls_offered = value == "stls";
+        policy_.tls_active = value == "tls";
+      } else {
+        throw Mismatch("unknown setting " + key);
+      }
+    }
+  }
+
+  void take(const Step& step) {
+    if (step.mark == "P>") feed_client(step.text + "\r\n");
+    if (step.mark == "P>|") feed_client(step.text);
+    if (step.mark == "I<") feed_upstream(step.text + "\r\n");
+    if (step.mark == "I<|") feed_upstream(step.text);
+    if (step.mark == "P<") expect_line(to_client_, step.text, "to the client");
+    if (step.mark == "I>") expect_line(to_upstream_, step.text, "upstream");
+    if (step.mark == "I!") upstream_event(step.text);
+    if (step.mark == "P!") client_event(step.text);
+    if (step.mark == "T") {
+      now_ += std::chrono::seconds(std::stoul(step.text));
+      pump();
+    }
+    if (step.mark == "drain") {
+      bridge_->drain();
+      pump();
+    }
+  }
+
+  template <class Feed>
+  void in_chunks(const std::string& octets, Feed feed) {
+    std::size_t position = 0;
+    while (position < octets.size()) {
+      std::size_t count = octets.size() - position;
+      if (chunking_ == Chunking::kBytewise) count = 1;
+      if (chunking_ == Chunking::kRandom) {
+        count = std::uniform_int_distribution<std::size_t>(1, count)(random_);
+      }
+      feed(std::string_view(octets).substr(position, count));
+      pump();
+      position += count;
+    }
+  }
+
+  void feed_client(const std::string& octets) {
+    in_chunks(octets, [&](std::string_view chunk) { bridge_->client().feed(chunk); });
+  }
+
+  void feed_upstream(const std::string& octets) {
+    if (!connected_) throw Mismatch("there is no upstream connection");
+    in_chunks(octets, [&](std::string_view chunk) {
+      if (bridge_->upstream() == nullptr) return;  // dropped by an earlier chunk
+      bridge_->upstream()->feed(chunk);
+      bridge_->upstream_progressed(now_);
+    });
+  }
+
+  void upstream_event(const std::string& text) {
+    if (text == "connect") {
+      expect_action<bridge::ConnectUpstream>(text);
+      connected_ = true;
+      bridge_->upstream_connected(std::string(1, static_cast<char>('A' + connections_++)));
+    } else if (text.starts_with("refuse")) {
+      expect_action<bridge::ConnectUpstream>(text);
+      bridge_->upstream_lost(text);
+    } else if (text == "tls") {
+      expect_action<bridge::SecureUpstream>(text);
+      bridge_->upstream_secured();
+    } else if (text == "closed") {
+      expect_action<bridge::CloseUpstream>(text);
+      connected_ = false;
+    } else if (text.starts_with("reset")) {
+      bridge_->upstream_lost(text);
+    } else if (text == "eof") {
+      if (bridge_->upstream() != nullptr) bridge_->upstream()->server_closed();
+    } else {
+      throw Mismatch("unknown event I! " + text);
+    }
+    pump();
+  }
+
+  void client_event(const std::string& text) {
+    if (text == "tls") {
+      expect_action<bridge::SecureClient>(text);
+      (void)bridge_->client().take_unparsed_input();
+      bridge_->client_secured();
+    } else if (text == "closed" || text == "aborted") {
+      const auto close = expect_action<bridge::CloseClient>(text);
+      if (close.flush != (text == "closed")) {
+        throw Mismatch(close.flush ? "the client's connection was flushed, not aborted"
+                                   : "the client's connection was aborted, not flushed");
+      }
+    } else if (text == "eof") {
+      bridge_->client().client_closed();
+    } else if (text == "reset") {
+      bridge_->client_lost("client-lost");
+    } else if (text == "congested" || text == "flowing") {
+      bridge_->set_client_congested(text == "congested", now_);
+    } else {
+      throw Mismatch("unknown event P! " + text);
+    }
+    pump();
+  }
+
+  void pump() {
+    for (bool moved = true; moved;) {
+      moved = bridge_->step(now_);
+      while (bridge_->client().pending_output_size() > 0) {
+        const std::string_view octets = bridge_->client().pending_output(16384);
+        to_client_ += octets;
+        bridge_->client().consume_output(octets.size());
+        moved = true;
+      }
+      while (std::optional<bridge::Action> action = bridge_->next_action()) note(*action);
+      if (bridge_->upstream() != nullptr) {
+        const std::string octets(bridge_->upstream()->pending_output());
+        to_upstream_ += octets;
+        bridge_->upstream()->consume_output(octets.size());
+        moved = moved || !octets.empty();
+      }
+    }
+  }
+
+  // Reports are for the log; only actions concern a transcript.
+  void note(bridge::Action& action) {
+    std::visit(bridge::Overloaded{
+                   [&](bridge::ConnectUpstream&) { actions_.push_back(std::move(action)); },
+                   [&](bridge::SecureUpstream&) { actions_.push_back(std::move(action)); },
+                   [&](bridge::CloseUpstream& close) {
+                     to_upstream_ += close.last_words;
+                     actions_.push_back(std::move(action));
+                   },
+                   [&](bridge::SecureClient&) { actions_.push_back(std::move(action)); },
+                   [&](bridge::CloseClient&) { actions_.push_back(std::move(action)); },
+                   [](auto&) {},
+               },
+               action);
+  }
+
+  template <class Wanted>
+  Wanted expect_action(const std::string& text) {
+    if (actions_.empty()) throw Mismatch("popbridge does not do: " + text);
+    Wanted* wanted = std::get_if<Wanted>(&actions_.front());
+    if (wanted == nullptr) throw Mismatch("popbridge does something else than: " + text);
+    Wanted taken = std::move(*wanted);
+    actions_.pop_front();
+    return taken;
+  }
+
+  static void expect_line(std::string& sent, const std::string& wanted, const std::string& whither) {
+    const std::size_t end = sent.find("\r\n");
+    if (end == std::string::npos) {
+      throw Mismatch("wanted " + whither + " \"" + wanted + "\", but there is only \"" + sent +
+                     '"');
+    }
+    const std::string line = sent.substr(0, end);
+    const bool open = wanted.ends_with("...");
+    const bool same = open ? line.starts_with(wanted.substr(0, wanted.size() - 3)) : line == wanted;
+    if (!same) {
+      throw Mismatch("wanted " + whither + " \"" + wanted + "\", got \"" + line + '"');
+    }
+    sent.erase(0, end + 2);
+  }
+
+  void expect_nothing_left() const {
+    if (!to_client_.empty()) throw Mismatch("sent to the client: \"" + to_client_ + '"');
+    if (!to_upstream_.empty()) throw Mismatch("sent upstream: \"" + to_upstream_ + '"');
+    if (!actions_.empty()) {
+      throw Mismatch("did something unexpected: action " +
+                     std::to_string(actions_.front().index()));
+    }
+  }
+
+  const Transcript& transcript_;
+  Chunking chunking_;
+  std::mt19937 random_;
+  bridge::Settings settings_;
+  pop3::Policy policy_{false, false, true, "popbridge"};
+  std::optional<bridge::Bridge> bridge_;
+  bridge::Time now_{0};
+  std::string to_client_;
+  std::string to_upstream_;
+  std::deque<bridge::Action> actions_;
+  bool connected_ = false;
+  int connections_ = 0;
+  std::size_t line_ = 0;
+};
+
+}  // namespace
+
+std::string play(const Transcript& transcript, Chunking chunking, unsigned seed) {
+  Player player(transcript, chunking, seed);
+  try {
+    player.run();
+  } catch (const Mismatch& mismatch) {
+    return transcript.name + ':' + std::to_string(player.line()) + ": " + mismatch.what();
+  }
+  return {};
+}
+
+}  // namespace popbridge::test
