@@ -1,5 +1,6 @@
 #include "pop3/command.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>

@@ -1,6 +1,8 @@
 #include "pop3/top_filter.hpp"
 
+#include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <random>
 #include <string>
 #include <string_view>
