@@ -1,0 +1,127 @@
+#!/usr/bin/env bash
+# Builds popbridge and runs its tests. Takes a bare Debian 12 or 13 and a checkout; says what it does.
+#
+#   tests/run.sh [options] [-- ctest options]
+#
+#   --all             also: sanitizer builds, valgrind, clang-format and clang-tidy (what CI runs)
+#   --build-dir DIR   where to build (default: build, in the checkout)
+#   --jobs N          compilers and tests at a time (default: the number of CPUs)
+#   --no-install      install nothing; what is missing then fails
+#
+# For example, only the unit tests of one layer: tests/run.sh -- -R unit_imap
+# Ends with the line "N passed, N failed", counted over all builds, and with 0 only if none failed.
+set -euo pipefail
+source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source=../config/debian.sh
+source "$source_dir/config/debian.sh"
+
+# Upstream servers and clients of the integration tests, and what makes their certificates. Cyrus and
+# Courier conflict with Dovecot: their tests unpack them beside the system.
+test_packages=(catch2 ca-certificates curl dovecot-imapd dovecot-pop3d fetchmail getmail6
+  libsasl2-2 libsasl2-modules libsasl2-modules-db mpop openssl python3)
+thorough_packages=(clang-format-19 clang-tidy-19 libc6-dbg valgrind)
+
+thorough=no install=yes build_root=$source_dir/build jobs=$(nproc)
+while (($#)); do
+  case $1 in
+    --all) thorough=yes ;;
+    --build-dir) build_root=$(realpath -m -- "${2:?--build-dir needs a directory}"); shift ;;
+    --jobs) jobs=${2:?--jobs needs a number}; shift ;;
+    --no-install) install=no ;;
+    -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; exit 0 ;;
+    --) shift; break ;;
+    *) fail "unknown option $1 (see --help)" ;;
+  esac
+  shift
+done
+ctest_options=("$@")
+
+passed=0 failed=0 background=
+finish() {
+  local status=$?
+  if [[ -n $background ]]; then kill -- "-$background" 2>/dev/null || true; fi
+  if ((status != 0)); then
+    say "stopped before the end"
+    failed=$((failed + 1))
+  fi
+  printf '%d passed, %d failed\n' "$passed" "$failed"
+  exit $((failed > 0))
+}
+
+# build NAME [cmake options]: a tree of its own for each kind of build.
+build() {
+  local name=$1 directory=$build_root/$1 generator=()
+  shift
+  if [[ ! -e $directory/CMakeCache.txt ]] && command -v ninja >/dev/null; then generator=(-G Ninja); fi
+  if command -v ccache >/dev/null; then generator+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
+  say "building $name: cmake -S . -B $directory $*"
+  cmake -S "$source_dir" -B "$directory" "${generator[@]}" -DCMAKE_BUILD_TYPE=Debug \
+    -DPOPBRIDGE_TESTS=ON -DPOPBRIDGE_WERROR=ON "$@" >"$directory.configure.log" 2>&1 ||
+    { cat "$directory.configure.log"; return 1; }
+  cmake --build "$directory" --parallel "$jobs"
+}
+
+# run_tests NAME [ctest options]: adds to the two counts; a failure does not end the run.
+run_tests() {
+  local name=$1 report=$build_root/$1.junit.xml all
+  shift
+  say "testing $name: ctest --test-dir $build_root/$name $* ${ctest_options[*]}"
+  rm -f "$report"
+  ctest --test-dir "$build_root/$name" --parallel "$jobs" --output-on-failure --no-tests=ignore \
+    --output-junit "$report" "$@" "${ctest_options[@]}" || true
+  [[ -s $report ]] || { say "$name: no report of the tests"; failed=$((failed + 1)); return; }
+  all=$(grep -c '<testcase ' "$report" || true)
+  local good
+  good=$(grep -c '<testcase .*status="run"' "$report" || true)
+  passed=$((passed + good)) failed=$((failed + all - good))
+}
+
+# Builds that others do not wait for; gently, since tests with deadlines run meanwhile.
+build_sanitized() {
+  renice -n 10 -p "$BASHPID" >/dev/null
+  build asan -DPOPBRIDGE_SANITIZE=address,undefined
+  : >"$build_root/asan.done"
+  build tsan -DPOPBRIDGE_SANITIZE=thread
+  : >"$build_root/tsan.done"
+}
+
+# Waits until build_sanitized has come past NAME; false if it failed before.
+await_build() {
+  until [[ -e $build_root/$1.done ]]; do
+    kill -0 "$background" 2>/dev/null || break
+    read -r -t 1 _ <>"$build_root/never" || true
+  done
+  [[ -e $build_root/$1.done ]] || { cat "$build_root/sanitized.log"; return 1; }
+}
+
+run_thorough() {
+  rm -f "$build_root"/{asan,tsan}.done "$build_root/never"
+  mkfifo "$build_root/never"
+  say "building asan and tsan meanwhile; see $build_root/sanitized.log"
+  set -m
+  (build_sanitized) >"$build_root/sanitized.log" 2>&1 &
+  background=$!
+  set +m
+  run_tests dev --label-exclude 'lint|memcheck'
+  run_tests dev --label-regex 'lint|memcheck'
+  await_build asan
+  run_tests asan
+  await_build tsan
+  run_tests tsan --label-regex 'unit|transcript'
+  wait "$background"
+  background=
+}
+
+if [[ $install == yes ]]; then
+  packages=("${build_packages[@]}" "${test_packages[@]}")
+  if [[ $thorough == yes ]]; then packages+=("${thorough_packages[@]}"); fi
+  install_missing "${packages[@]}"
+fi
+mkdir -p "$build_root"
+trap finish EXIT
+build dev
+if [[ $thorough == yes ]]; then
+  run_thorough
+else
+  run_tests dev --label-exclude 'lint|memcheck'
+fi
