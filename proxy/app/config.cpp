@@ -189,7 +189,7 @@ void Checker::check_twice(std::string_view name, const Given& item, const net::A
     return other.port != 0 && other.ip == address.ip && other.port == address.port;
   };
   if (std::ranges::any_of(taken_, same)) {
-    fail(name, item.origin, quoted(item.value) + " is given twice; a listener is of one kind");
+    fail(name, item.origin, quoted(item.value) + " is given twice; one listener is of one kind");
   }
   if (taken_.size() >= kMostListeners) {
     fail(name, item.origin, "more than " + std::to_string(kMostListeners) + " listeners");
@@ -211,9 +211,9 @@ std::vector<net::Address> Checker::listeners(std::string_view name) {
     auto address = net::Address::parse(item.value);
     if (!address) {
       fail(name, item.origin,
-           quoted(item.value) + " is no address to listen on (" + address.error() +
-               "); right would be 127.0.0.1:1110, [::1]:1110 "
-               "or \"none\"");
+           quoted(item.value) +
+               " is no address to listen on; right would be a numeric address and a port, as "
+               "127.0.0.1:1110 or [::1]:1110, or \"none\"");
       return addresses;
     }
     check_twice(name, item, *address);
@@ -333,7 +333,8 @@ void Checker::check_descriptors() {
     fail("max-sessions", asked == nullptr ? "default" : asked->origin,
          std::to_string(wanted) + " sessions need " + std::to_string(needed) +
              " file descriptors, but RLIMIT_NOFILE allows " + std::to_string(host_.descriptors) +
-             "; raise it (ulimit -Hn, LimitNOFILE=) or ask for at most " + std::to_string(most));
+             "; raise it (ulimit -Hn, LimitNOFILE=)" +
+             (most == 0 ? std::string() : " or ask for at most " + std::to_string(most)));
     return;
   }
   config_.session.max_sessions = most;

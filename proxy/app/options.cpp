@@ -92,14 +92,18 @@ std::string misused(const po::option& option) {
   return unknown_setting("--", name_in(token), kOrigin);
 }
 
+std::string value_missing(const Option& option) {
+  return blame(option.name, kOrigin) + "the value is missing; right would be " +
+         std::string(option.value);
+}
+
 std::string misused(const po::invalid_syntax& error) {
   const std::string flag = error.get_option_name();
   const std::string_view name = name_in(flag);
   const Option* const option = find_option(name);
   if (option == nullptr) return std::string(kOrigin) + ": " + error.what();
   if (option->form == Form::kSwitch) return blame(name, kOrigin) + "takes no value";
-  return blame(name, kOrigin) + "the value is missing; right would be " +
-         std::string(option->value);
+  return value_missing(*option);
 }
 
 po::parsed_options parse(const std::vector<std::string>& arguments,
@@ -127,6 +131,10 @@ std::expected<Values, std::string> read_command_line(std::span<const std::string
   for (const po::option& given : parsed.options) {
     const Option* const option = given.unregistered ? nullptr : find_option(given.string_key);
     if (option == nullptr) return std::unexpected(misused(given));
+    // Boost takes any next word for the value; nobody means a flag by it.
+    if (given.original_tokens.size() > 1 && given.original_tokens.back().starts_with("--")) {
+      return std::unexpected(value_missing(*option));
+    }
     std::vector<Given>& all = values[option->name];
     if (!all.empty() && option->form == Form::kSingle) {
       return std::unexpected(blame(option->name, kOrigin) + "given twice, " +
@@ -142,7 +150,7 @@ std::expected<Values, std::string> read_command_line(std::span<const std::string
 std::string help_text() {
   std::ostringstream text;
   text << "popbridge serves POP3 from the mailbox of an IMAP account.\n\n"
-          "Usage: popbridge --upstream imaps://imap.example.org [settings]\n\n"
+          "Usage: popbridge --upstream imaps://imap.example.org [settings]\n"
        << described()
        << "\nEvery setting with a value can also stand in the environment (--listen-tls as\n"
           "POPBRIDGE_LISTEN_TLS) or in the file named by --config (as listen-tls = ...). A flag "

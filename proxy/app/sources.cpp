@@ -89,9 +89,9 @@ std::string unknown_variable(std::string_view name) {
     guess += c == '_' ? '-' : static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
   }
   const std::string_view nearest = nearest_option(guess);
-  std::string text = "the environment variable " + quoted(name) + " is no setting";
-  if (!nearest.empty()) text += "; is " + environment_name(nearest) + " meant?";
-  return text;
+  const std::string text = "the environment variable " + quoted(name) + " is no setting";
+  if (!nearest.empty()) return text + "; is " + environment_name(nearest) + " meant?";
+  return text + "; --help lists all, and unset would be right";
 }
 
 /// One line of the file that is neither empty nor a comment.

@@ -1,0 +1,278 @@
+#include "app/config.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "machine.hpp"
+#include "support/catch.hpp"
+
+using namespace popbridge::app;
+using namespace std::chrono_literals;
+using popbridge::bridge::MarkSeen;
+using popbridge::bridge::UidlFormat;
+using popbridge::bridge::UpstreamSecurity;
+using popbridge::log::Level;
+using popbridge::session::AllowCleartext;
+
+namespace {
+
+using Strings = std::vector<std::string>;
+
+Strings with_upstream(Strings more) {
+  more.insert(more.begin(), {"--upstream", "imaps://imap.example.org"});
+  return more;
+}
+
+Machine with_certificate() {
+  Machine machine;
+  machine.files = {{"cert.pem", ""}, {"key.pem", ""}, {"ca.pem", ""}};
+  return machine;
+}
+
+std::vector<std::string> notice_texts(const Config& config, Level level) {
+  std::vector<std::string> texts;
+  for (const Notice& notice : config.notices) {
+    if (notice.level == level) texts.push_back(notice.line.text());
+  }
+  return texts;
+}
+
+std::size_t warnings_about(const Strings& arguments, const Machine& machine,
+                           const std::string& event) {
+  const auto config = configure(arguments, {}, machine);
+  REQUIRE(config);
+  const auto texts = notice_texts(*config, Level::kWarning);
+  return static_cast<std::size_t>(std::ranges::count_if(
+      texts, [&event](const std::string& text) { return text.starts_with(event + " "); }));
+}
+
+}  // namespace
+
+TEST_CASE("an upstream alone is enough, and the defaults are what --help says", "[app]") {
+  const auto config = configure({"--upstream", "imaps://imap.example.org"}, {}, Machine{});
+  REQUIRE(config);
+  CHECK(config->session.upstream_host == "imap.example.org");
+  CHECK(config->session.upstream_port == 993);
+  CHECK(config->session.bridge.upstream_security == UpstreamSecurity::kTls);
+  CHECK(config->session.bridge.folder == "INBOX");
+  CHECK(config->session.bridge.mark_seen == MarkSeen::kNever);
+  CHECK(config->session.bridge.uidl_format == UidlFormat::kDovecot);
+  CHECK(config->session.bridge.login_timeout == 60s);
+  CHECK(config->session.bridge.idle_timeout == 600s);
+  CHECK(config->session.bridge.upstream_timeout == 60s);
+  CHECK(config->session.bridge.max_messages == 1'000'000);
+  CHECK(config->session.drain_timeout == 8s);
+  CHECK(config->session.max_sessions == 1000);
+  CHECK(config->session.allow_cleartext == AllowCleartext::kLoopback);
+  CHECK(config->session.wire_log_directory.empty());
+  REQUIRE(config->listen.size() == 1);
+  CHECK(config->listen.front().text() == "127.0.0.1:1110");
+  CHECK(config->listen_tls.empty());
+  CHECK(config->threads == 2);
+  CHECK(config->log_level == Level::kInfo);
+  CHECK(config->notices.empty());
+}
+
+TEST_CASE("every setting arrives where it belongs", "[app]") {
+  Machine machine = with_certificate();
+  machine.directories = {"/trace"};
+  const auto config = configure({"--upstream",         "imap://h:1143",
+                                 "--upstream-ca",      "ca.pem",
+                                 "--listen",           "127.0.0.1:0",
+                                 "--listen",           "[::1]:1110",
+                                 "--listen-tls",       "127.0.0.1:1995",
+                                 "--tls-cert",         "cert.pem",
+                                 "--tls-key",          "key.pem",
+                                 "--allow-cleartext",  "never",
+                                 "--folder",           "Archive",
+                                 "--mark-seen",        "retr",
+                                 "--uidl-format",      "uidvalidity-uid",
+                                 "--login-timeout",    "30",
+                                 "--idle-timeout",     "15m",
+                                 "--upstream-timeout", "2",
+                                 "--drain-timeout",    "0",
+                                 "--max-sessions",     "50",
+                                 "--max-messages",     "10",
+                                 "--threads",          "3",
+                                 "--log-level",        "debug",
+                                 "--wire-log",         "/trace"},
+                                {}, machine);
+  REQUIRE(config);
+  CHECK(config->session.upstream_host == "h");
+  CHECK(config->session.upstream_port == 1143);
+  CHECK(config->session.bridge.upstream_security == UpstreamSecurity::kStartTls);
+  CHECK(config->upstream_ca_file == "ca.pem");
+  REQUIRE(config->listen.size() == 2);
+  CHECK(config->listen[0].text() == "127.0.0.1:0");
+  CHECK(config->listen[1].text() == "[::1]:1110");
+  REQUIRE(config->listen_tls.size() == 1);
+  CHECK(config->listen_tls[0].text() == "127.0.0.1:1995");
+  CHECK(config->certificate_file == "cert.pem");
+  CHECK(config->key_file == "key.pem");
+  CHECK(config->session.allow_cleartext == AllowCleartext::kNever);
+  CHECK(config->session.bridge.folder == "Archive");
+  CHECK(config->session.bridge.mark_seen == MarkSeen::kRetr);
+  CHECK(config->session.bridge.uidl_format == UidlFormat::kUidValidityUid);
+  CHECK(config->session.bridge.login_timeout == 30s);
+  CHECK(config->session.bridge.idle_timeout == 900s);
+  CHECK(config->session.bridge.upstream_timeout == 2s);
+  CHECK(config->session.drain_timeout == 0s);
+  CHECK(config->session.max_sessions == 50);
+  CHECK(config->session.bridge.max_messages == 10);
+  CHECK(config->threads == 3);
+  CHECK(config->log_level == Level::kDebug);
+  CHECK(config->session.wire_log_directory == "/trace");
+}
+
+TEST_CASE("each setting that is wrong by itself is refused by name", "[app]") {
+  struct Row {
+    Strings arguments;
+    std::string expected;
+  };
+  const std::vector<Row> rows = {
+      {{"--listen", "localhost:1110"}, "--listen (command line): \"localhost:1110\" is no address"},
+      {{"--listen", "0.0.0.0"}, "--listen (command line): \"0.0.0.0\" is no address"},
+      {{"--listen", "127.0.0.1:65536"}, "is no address to listen on"},
+      {{"--listen", "::1:1110"}, "is no address to listen on"},
+      {{"--listen-tls", "x"}, "--listen-tls (command line): \"x\" is no address"},
+      {{"--allow-cleartext", "yes"}, "\"yes\" is none of never, loopback, private, always"},
+      {{"--mark-seen", "always"}, "\"always\" is none of never, retr"},
+      {{"--uidl-format", "x"}, "\"x\" is none of dovecot, uw, cyrus, uidvalidity-uid"},
+      {{"--log-level", "trace"}, "\"trace\" is none of error, warning, info, debug"},
+      {{"--folder", ""}, "--folder (command line): the folder name is empty"},
+      {{"--login-timeout", "0"}, "right would be 1 to 86400 seconds"},
+      {{"--idle-timeout", "599"},
+       "--idle-timeout (command line): \"599\" is out of range; right "
+       "would be 600 to 86400 seconds"},
+      {{"--upstream-timeout", "soon"}, "\"soon\" is no duration"},
+      {{"--drain-timeout", "3601"}, "right would be 0 to 3600 seconds"},
+      {{"--max-sessions", "0"}, "\"0\" is no number from 1 to 1000000"},
+      {{"--max-messages", "-1"}, "\"-1\" is no number from 1 to 10000000"},
+      {{"--threads", "257"}, "\"257\" is no number from 1 to 256"},
+      {{"--upstream-ca", "none.pem"}, "--upstream-ca (command line): cannot read \"none.pem\""},
+      {{"--tls-cert", "none.pem"}, "--tls-cert (command line): cannot read \"none.pem\""},
+      {{"--tls-key", ""}, "--tls-key (command line): the file name is empty"},
+      {{"--wire-log", "/none"}, "--wire-log (command line): cannot write in \"/none\""},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.arguments);
+    const std::string error = refusal(with_upstream(row.arguments));
+    CAPTURE(error);
+    CHECK(error.find(row.expected) != std::string::npos);
+    CHECK(error.find('\n') == std::string::npos);
+  }
+}
+
+TEST_CASE("settings that contradict each other stop the start", "[app]") {
+  struct Row {
+    Strings arguments;
+    std::string expected;
+  };
+  const std::vector<Row> rows = {
+      {{}, "--upstream (not given): the IMAP server is missing"},
+      {{"--upstream", "imap+insecure://h", "--upstream-ca", "ca.pem"},
+       "--upstream-ca (command line): there is no certificate to check"},
+      {with_upstream({"--listen-tls", "127.0.0.1:0"}),
+       "--listen-tls (command line): needs a certificate"},
+      {with_upstream({"--tls-cert", "cert.pem"}), "--tls-cert (command line): its private key"},
+      {with_upstream({"--tls-key", "key.pem"}), "--tls-key (command line): its certificate"},
+      {with_upstream({"--listen", "none"}), "leave no listener at all"},
+      {with_upstream({"--listen", "none", "--listen-tls", "none"}), "leave no listener at all"},
+      {with_upstream({"--listen", "none", "--listen", "127.0.0.1:0"}), "beside other addresses"},
+      {with_upstream({"--listen", "127.0.0.1:5", "--listen", "127.0.0.1:5"}), "is given twice"},
+      {with_upstream({"--listen", "[::1]:5", "--listen", "[0:0::1]:5"}), "is given twice"},
+      {with_upstream(
+           {"--listen-tls", "127.0.0.1:1110", "--tls-cert", "cert.pem", "--tls-key", "key.pem"}),
+       "--listen-tls (command line): \"127.0.0.1:1110\" is given twice"},
+      {with_upstream({"--allow-cleartext", "never"}), "leaves no way to log in"},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.arguments);
+    const std::string error = refusal(row.arguments, with_certificate());
+    CAPTURE(error);
+    CHECK(error.find(row.expected) != std::string::npos);
+  }
+}
+
+TEST_CASE("an error names the variable or the line it came from", "[app]") {
+  Machine machine;
+  machine.files["f"] = "upstream = imaps://h\n\nidle-timeout = 5\n";
+  const auto by_file = configure({"--config", "f"}, {}, machine);
+  REQUIRE_FALSE(by_file);
+  CHECK(by_file.error().starts_with("--idle-timeout (f:3): \"5\""));
+  const auto by_variable =
+      configure({"--config", "f"}, {"POPBRIDGE_IDLE_TIMEOUT=6", "POPBRIDGE_LISTEN=,"}, machine);
+  REQUIRE_FALSE(by_variable);
+  CHECK(by_variable.error().starts_with("--listen (POPBRIDGE_LISTEN): \",\" is no address"));
+}
+
+TEST_CASE("free ports may be asked for more than once", "[app]") {
+  CHECK(refusal(with_upstream({"--listen", "127.0.0.1:0", "--listen", "127.0.0.1:0"})).empty());
+}
+
+TEST_CASE("clear text on either side is warned about, with what to do", "[app]") {
+  const Machine machine = with_certificate();
+  const Strings insecure = {"--upstream", "imap+insecure://h"};
+  CHECK(warnings_about(insecure, machine, "upstream-in-clear-text") == 1);
+  CHECK(warnings_about(with_upstream({}), machine, "upstream-in-clear-text") == 0);
+  const std::string passwords = "passwords-in-clear-text";
+  CHECK(warnings_about(with_upstream({"--allow-cleartext", "always"}), machine, passwords) == 1);
+  CHECK(warnings_about(with_upstream({"--allow-cleartext", "private"}), machine, passwords) == 1);
+  CHECK(warnings_about(with_upstream({"--allow-cleartext", "loopback"}), machine, passwords) == 0);
+  const Strings tls_only =
+      with_upstream({"--listen", "none", "--listen-tls", "0.0.0.0:995", "--tls-cert", "cert.pem",
+                     "--tls-key", "key.pem", "--allow-cleartext", "always"});
+  CHECK(warnings_about(tls_only, machine, passwords) == 0);
+}
+
+TEST_CASE("a listener for others on which nobody else can log in is warned about", "[app]") {
+  const std::string event = "logins-only-from-this-machine";
+  const Strings open = with_upstream({"--listen", "0.0.0.0:1110"});
+  CHECK(warnings_about(open, Machine{}, event) == 1);
+  CHECK(warnings_about(with_upstream({"--listen", "[::1]:1110"}), Machine{}, event) == 0);
+  Strings with_tls = open;
+  with_tls.insert(with_tls.end(), {"--tls-cert", "cert.pem", "--tls-key", "key.pem"});
+  CHECK(warnings_about(with_tls, with_certificate(), event) == 0);
+}
+
+TEST_CASE("a private key that others may read is warned about", "[app]") {
+  Machine machine = with_certificate();
+  const Strings arguments = with_upstream({"--tls-cert", "cert.pem", "--tls-key", "key.pem"});
+  CHECK(warnings_about(arguments, machine, "private-key-readable-by-others") == 0);
+  machine.exposed = {"key.pem"};
+  CHECK(warnings_about(arguments, machine, "private-key-readable-by-others") == 1);
+}
+
+TEST_CASE("sessions are fitted to the limit of open files", "[app]") {
+  Machine machine;
+  machine.descriptors = 1024;
+  const auto lowered = configure(with_upstream({}), {}, machine);
+  REQUIRE(lowered);
+  CHECK(lowered->session.max_sessions < 1000);
+  CHECK(descriptors_for(lowered->session.max_sessions, *lowered) <= 1024);
+  CHECK(descriptors_for(lowered->session.max_sessions + 1, *lowered) > 1024);
+  CHECK(notice_texts(*lowered, Level::kInfo).size() == 1);
+
+  machine.directories = {"/trace"};
+  const auto traced = configure(with_upstream({"--wire-log", "/trace"}), {}, machine);
+  REQUIRE(traced);
+  CHECK(traced->session.max_sessions < lowered->session.max_sessions);
+
+  const std::string asked = refusal(with_upstream({"--max-sessions", "600"}), machine);
+  CHECK(
+      asked.starts_with("--max-sessions (command line): 600 sessions need 1282 file descriptors"));
+  CHECK(asked.find("RLIMIT_NOFILE allows 1024") != std::string::npos);
+
+  machine.descriptors = 20;
+  CHECK(refusal(with_upstream({}), machine).starts_with("--max-sessions (default): "));
+}
+
+TEST_CASE("threads are never more than the CPUs unless asked for", "[app]") {
+  Machine machine;
+  machine.cpus = 1000;
+  const auto config = configure(with_upstream({}), {}, machine);
+  REQUIRE(config);
+  CHECK(config->threads == 256);
+}

@@ -1,0 +1,63 @@
+// A machine made up for tests of the settings.
+#pragma once
+
+#include <initializer_list>
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "app/config.hpp"
+#include "app/host.hpp"
+#include "app/options.hpp"
+
+namespace popbridge::app {
+
+/// Files are what stands in `files`; a directory can be written when it is in `directories`.
+struct Machine {
+  std::map<std::string, std::string> files;
+  std::set<std::string> directories;
+  std::set<std::string> exposed;
+  unsigned cpus = 2;
+  std::size_t descriptors = 20'000;
+
+  [[nodiscard]] Host host() const {
+    return Host{
+        .read_file = [this](const std::string& path) -> std::expected<std::string, std::string> {
+          const auto found = files.find(path);
+          if (found == files.end()) return std::unexpected("No such file or directory");
+          return found->second;
+        },
+        .why_unreadable =
+            [this](const std::string& path) {
+              return files.contains(path) ? std::string() : "Permission denied";
+            },
+        .why_no_directory =
+            [this](const std::string& path) {
+              return directories.contains(path) ? std::string() : "No such file or directory";
+            },
+        .readable_by_others = [this](const std::string& path) { return exposed.contains(path); },
+        .cpus = cpus,
+        .descriptors = descriptors};
+  }
+};
+
+/// Settings from flags and variables to the end, as main() goes.
+inline std::expected<Config, std::string> configure(const std::vector<std::string>& arguments,
+                                                    const std::vector<std::string>& environment,
+                                                    const Machine& machine) {
+  const Host host = machine.host();
+  const auto values = read_options(arguments, environment, host);
+  if (!values) return std::unexpected(values.error());
+  return make_config(*values, host);
+}
+
+/// The error of a configuration that must be refused; "" if it was taken.
+inline std::string refusal(const std::vector<std::string>& arguments,
+                           const Machine& machine = Machine{}) {
+  const auto config = configure(arguments, {}, machine);
+  return config ? std::string() : config.error();
+}
+
+}  // namespace popbridge::app
