@@ -17,9 +17,11 @@ std::string count_of(std::uint64_t count, std::string_view thing) {
 
 bool Bridge::take_client_event() {
   if (!std::holds_alternative<Idle>(task_) || held()) return false;
+  const std::size_t pending = client_.pending_output_size();
   std::optional<pop3::Event> event = client_.next_event();
+  // Commands that the engine answers itself are activity too.
+  if (event || client_.pending_output_size() != pending) client_activity_ = now_;
   if (!event) return false;
-  client_activity_ = now_;
   on_client_event(*event);
   return true;
 }
@@ -135,6 +137,11 @@ void Bridge::finish_update(const Update& update, const std::optional<Failure>& l
     if (update.foreign_flags_lost()) reason += " (\\Deleted flags of others were not put back)";
     actions_.emplace_back(UpdateFailed{asked, confirmed ? 0 : update.remaining(), reason});
   }
+  if (client_gone_) {
+    task_ = Idle{};
+    end_session(end_reason_, false);
+    return;
+  }
   if (confirmed || asked == 0) {
     client_.reply_ok("bye, " + count_of(asked, "message") + " removed");
   } else {
@@ -144,7 +151,6 @@ void Bridge::finish_update(const Update& update, const std::optional<Failure>& l
                                         " not removed: " + failure.client_text);
   }
   set_task(Idle{});
-  if (client_gone_) end_session(end_reason_, false);
 }
 
 void Bridge::on_session_over(pop3::EndReason reason) {

@@ -42,7 +42,7 @@ class Player {
 
  private:
   static bool is_expectation(const Step& step) {
-    if (step.mark == "P<" || step.mark == "I>") return true;
+    if (step.mark == "P<" || step.mark == "P<|" || step.mark == "I>") return true;
     if (step.mark == "I!") {
       return step.text == "connect" || step.text == "tls" || step.text == "closed" ||
              step.text.starts_with("refuse");
@@ -61,8 +61,7 @@ class Player {
                                       : value == "insecure" ? bridge::UpstreamSecurity::kInsecure
                                                             : bridge::UpstreamSecurity::kTls;
       } else if (key == "mark-seen") {
-        settings_.mark_seen =
-            value == "retr" ? bridge::MarkSeen::kRetr : bridge::MarkSeen::kNever;
+        settings_.mark_seen = value == "retr" ? bridge::MarkSeen::kRetr : bridge::MarkSeen::kNever;
       } else if (key == "folder") {
         settings_.folder = value;
       } else if (key == "max-messages") {
@@ -83,6 +82,7 @@ class Player {
     if (step.mark == "I<") feed_upstream(step.text + "\r\n");
     if (step.mark == "I<|") feed_upstream(step.text);
     if (step.mark == "P<") expect_line(to_client_, step.text, "to the client");
+    if (step.mark == "P<|") expect_octets(step.text);
     if (step.mark == "I>") expect_line(to_upstream_, step.text, "upstream");
     if (step.mark == "I!") upstream_event(step.text);
     if (step.mark == "P!") client_event(step.text);
@@ -216,7 +216,8 @@ class Player {
     return taken;
   }
 
-  static void expect_line(std::string& sent, const std::string& wanted, const std::string& whither) {
+  static void expect_line(std::string& sent, const std::string& wanted,
+                          const std::string& whither) {
     const std::size_t end = sent.find("\r\n");
     if (end == std::string::npos) {
       throw Mismatch("wanted " + whither + " \"" + wanted + "\", but there is only \"" + sent +
@@ -229,6 +230,13 @@ class Player {
       throw Mismatch("wanted " + whither + " \"" + wanted + "\", got \"" + line + '"');
     }
     sent.erase(0, end + 2);
+  }
+
+  void expect_octets(const std::string& wanted) {
+    if (to_client_ != wanted) {
+      throw Mismatch("wanted to the client \"" + wanted + "\", got \"" + to_client_ + '"');
+    }
+    to_client_.clear();
   }
 
   void expect_nothing_left() const {

@@ -15,6 +15,7 @@ namespace popbridge::test {
 ///     P> USER alice        the client sends a line (CRLF is added)
 ///     P>| a\r\nb           the client sends octets as they are
 ///     P< +OK               popbridge answers the client with this line; "..." at the end: any rest
+///     P<| octets           popbridge has answered with these octets so far, without line end
 ///     I> A1 NOOP           popbridge sends this line upstream; tags are A1, A2 ... (B1 ... after a
 ///                          reconnection)
 ///     I< * OK hello        the server sends a line; I<| octets as they are
@@ -32,11 +33,13 @@ namespace popbridge::test {
 ///     T 300 s              so much time passes
 ///     drain                popbridge is told to stop
 ///
-/// In all texts \r \n \t \\ and \xNN stand for octets. Nothing else may be sent or done by popbridge
-/// than what the transcript says: every answer must be named before the next step that is not one.
+/// In all texts \r \n \t \\ and \xNN stand for octets. Nothing else may be sent or done by
+/// popbridge than what the transcript says: every answer must be named before the next step that is
+/// not one.
 struct Step {
   std::size_t line_number;
-  std::string mark;  ///< "P>", "P>|", "P<", "I>", "I<", "I<|", "P!", "I!", "T", "drain", "set"
+  std::string
+      mark;  ///< "P>", "P>|", "P<", "P<|", "I>", "I<", "I<|", "P!", "I!", "T", "drain", "set"
   std::string text;  ///< unescaped
 };
 
