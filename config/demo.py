@@ -6,6 +6,7 @@ The upstream is a throw-away Dovecot with a certificate of its own authority, al
 directory, all on loopback. Whatever ends this program ends both servers too.
 """
 
+import contextlib
 import os
 import pathlib
 import shlex
@@ -88,12 +89,18 @@ def show_log(bridge):
 
 def print_how_to_try(port):
     user = f"{USER}:{PASSWORD}"
-    say("try it from another terminal")
+    say("to be tried from another terminal, while it runs (config/demo.sh --keep)")
     indent(f"curl -u {user} pop3://127.0.0.1:{port}/             # list the mailbox\n"
            f"curl -u {user} pop3://127.0.0.1:{port}/2            # read message 2\n"
            f"curl -u {user} pop3://127.0.0.1:{port}/ -X UIDL     # unique-ids\n"
            f"curl -u {user} pop3://127.0.0.1:{port}/ -X 'TOP 2 0'\n"
            f"curl -u {user} pop3://127.0.0.1:{port}/ -I -X 'DELE 2'")
+
+
+def stay():
+    say("both stay until Ctrl-C")
+    with contextlib.suppress(KeyboardInterrupt):
+        threading.Event().wait()
 
 
 def main():
@@ -107,10 +114,10 @@ def main():
         with Popbridge(upstream, *options) as bridge:
             say(shlex.join(bridge.arguments))
             print_how_to_try(bridge.port())
-            if "--keep" in sys.argv[2:]:
-                say("Ctrl-C ends both")
-                threading.Event().wait()
             show_session(dovecot, bridge.port())
+            if "--keep" in sys.argv[2:]:
+                print_how_to_try(bridge.port())
+                stay()
         show_log(bridge)
     say("both are stopped, nothing is left")
 
