@@ -4,6 +4,7 @@
 #include <charconv>
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <expected>
 #include <string_view>
 #include <system_error>
@@ -43,7 +44,7 @@ namespace popbridge {
   return text.substr(first, text.find_last_not_of(' ') - first + 1);
 }
 
-enum class DecimalError {
+enum class DecimalError : std::uint8_t {
   kNotDigits,  ///< empty, or something that is no digit: signs, spaces and points too
   kTooLarge,   ///< digits only, but more than the type holds
 };
@@ -52,8 +53,9 @@ enum class DecimalError {
 template <std::unsigned_integral Number>
 [[nodiscard]] std::expected<Number, DecimalError> parse_decimal(std::string_view text) {
   Number value = 0;
-  const char* const end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  const char* const begin = text.data();
+  const char* const end = begin + text.size();
+  const auto [stop, error] = std::from_chars(begin, end, value);
   if (error == std::errc::invalid_argument || stop != end) {
     return std::unexpected(DecimalError::kNotDigits);
   }

@@ -28,17 +28,17 @@ std::uint32_t octet_at(std::string_view octets, std::size_t index) {
   return index < octets.size() ? static_cast<unsigned char>(octets[index]) : 0;
 }
 
-/// Appends the `digits.size()` * 6 / 8 whole octets of one group of 2 to 4 digits; false if a digit
-/// is none or a bit is left over.
-bool append_group(std::string_view digits, std::string& octets) {
+/// Appends the octets of one group of four digits, of which the last `padding` (0 to 2) are signs
+/// of padding; false if another is no digit, or a bit is left over.
+bool append_group(std::string_view group, std::size_t padding, std::string& octets) {
   std::uint32_t bits = 0;
-  for (const char digit : digits) {
+  for (const char digit : group.substr(0, 4 - padding)) {
     const std::uint8_t value = kValues[static_cast<unsigned char>(digit)];
     if (value == kNotInAlphabet) return false;
     bits = bits << 6 | value;
   }
-  bits <<= 6 * (4 - digits.size());
-  const std::size_t count = digits.size() - 1;
+  bits <<= 6 * padding;
+  const std::size_t count = 3 - padding;
   if ((bits & (0xFFFFFFU >> (8 * count))) != 0) return false;
   for (std::size_t i = 0; i < count; ++i) {
     octets.push_back(static_cast<char>(bits >> (16 - 8 * i) & 0xFF));
@@ -68,13 +68,11 @@ std::optional<std::string> decode_base64(std::string_view text) {
   std::string octets;
   octets.reserve(text.size() / 4 * 3);
   for (std::size_t i = 0; i < text.size(); i += 4) {
-    std::string_view digits = text.substr(i, 4);
-    if (i + 4 == text.size()) {
-      // At most two signs of padding, and only here: elsewhere '=' is not in the alphabet.
-      if (digits.ends_with('=')) digits.remove_suffix(1);
-      if (digits.ends_with('=')) digits.remove_suffix(1);
-    }
-    if (!append_group(digits, octets)) {
+    const std::string_view group = text.substr(i, 4);
+    std::size_t padding = 0;
+    // Only at the very end: elsewhere '=' is not in the alphabet.
+    if (i + 4 == text.size() && group.ends_with('=')) padding = group.ends_with("==") ? 2 : 1;
+    if (!append_group(group, padding, octets)) {
       wipe(octets);
       return std::nullopt;
     }

@@ -6,9 +6,9 @@ namespace popbridge {
 namespace {
 
 constexpr std::string_view kCutMark = "...";
+constexpr std::string_view kHexDigits = "0123456789abcdef";
 
 void append_escaped(char octet, std::string& text) {
-  constexpr std::string_view kHexDigits = "0123456789abcdef";
   switch (octet) {
     case '\\':
       text += "\\\\";

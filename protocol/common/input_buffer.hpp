@@ -14,11 +14,13 @@ namespace popbridge {
 class InputBuffer {
  public:
   /// Size of the block taken when the first octet is about to arrive.
-  static constexpr std::size_t kBlockBytes = 64 * 1024;
+  static constexpr std::size_t kBlockBytes = 64UL * 1024;
 
   InputBuffer() = default;
   InputBuffer(InputBuffer&&) noexcept;
   InputBuffer& operator=(InputBuffer&&) noexcept;
+  InputBuffer(const InputBuffer&) = delete;
+  InputBuffer& operator=(const InputBuffer&) = delete;
   ~InputBuffer();
 
   /// Room to receive into: at least `minimum` octets (the block grows when needed). Valid until the

@@ -14,6 +14,8 @@ class OutputBuffer {
   OutputBuffer() = default;
   OutputBuffer(OutputBuffer&& other) noexcept;
   OutputBuffer& operator=(OutputBuffer&& other) noexcept;
+  OutputBuffer(const OutputBuffer&) = delete;
+  OutputBuffer& operator=(const OutputBuffer&) = delete;
   ~OutputBuffer();
 
   void append(std::string_view octets) {

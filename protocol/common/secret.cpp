@@ -16,8 +16,9 @@ void wipe(std::string& text) {
   text.clear();
 }
 
-Secret::Secret(std::string&& octets) : octets_(std::move(octets)) {
-  // Short strings are copied by a move: the argument still holds them.
+Secret::Secret(std::string&& octets) {
+  octets_.swap(octets);
+  // Short strings are copied by a swap: the argument's storage still holds them.
   wipe(octets);
 }
 

@@ -3,16 +3,25 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <initializer_list>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
+#include "common/input_buffer.hpp"
 #include "common/secret.hpp"
 #include "common/trace.hpp"
+#include "imap/capability_set.hpp"
+#include "imap/command_queue.hpp"
+#include "imap/command_writer.hpp"
+#include "imap/fetch_parser.hpp"
+#include "imap/fragmenter.hpp"
 #include "imap/response.hpp"
+#include "imap/response_parser.hpp"
 #include "imap/uid.hpp"
 #include "imap/uid_set.hpp"
 
@@ -65,19 +74,21 @@ class ClientSession {
   /// To be called when TLS is up, after starttls() completed OK: forgets all said in clear.
   void tls_started();
   /// True if log_in() can be done with what the server announced; false: LOGINDISABLED and no
-  /// AUTH=PLAIN.
+  /// AUTH=PLAIN. A log_in() all the same completes with NO and sends nothing.
   [[nodiscard]] bool can_log_in() const;
   /// AUTHENTICATE PLAIN where announced (with SASL-IR, else after "+"), else LOGIN with quoted
   /// strings, or literals for what cannot be quoted. Nothing else may be sent until it completed:
-  /// Courier and Cyrus lose what is pipelined behind it. Neither part may hold CR, LF or NUL.
+  /// Courier and Cyrus lose what is pipelined behind it. With CR, LF or NUL in either part it
+  /// completes with NO and sends nothing.
   CommandId log_in(std::string_view user, const Secret& password);
-  /// Fields are quoted; not sent as "ID ()" or NIL.
+  /// At least one field; quoted; not sent as "ID ()" or NIL.
   CommandId id(std::initializer_list<std::pair<std::string_view, std::string_view>> fields);
   /// `mailbox` in UTF-8; sent in modified UTF-7 (RFC 3501 section 5.1.3), "INBOX" in capitals.
   CommandId select(std::string_view mailbox);
   CommandId noop();
   CommandId logout();
-  /// UID SEARCH `criteria` (e.g. "DELETED", "UID 1:5"); with RETURN (ALL) where ESEARCH is announced.
+  /// UID SEARCH `criteria` (e.g. "DELETED", "UID 1:5"); with RETURN (ALL) where ESEARCH is
+  /// announced.
   CommandId uid_search(std::string_view criteria);
   /// UID FETCH set (UID RFC822.SIZE FLAGS). `set` as UidSet::text() or "1:*".
   CommandId uid_fetch_index(std::string_view set);
@@ -101,8 +112,81 @@ class ClientSession {
   [[nodiscard]] Trace take_trace();
 
  private:
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
+  /// What the line that comes next belongs to.
+  enum class Reading {
+    kResponse,  ///< it begins a response
+    kFetch,     ///< a FETCH response goes on behind a literal
+    kSkipped,   ///< a response nobody needs goes on behind a literal
+  };
+
+  // Input: from fragments to events.
+  [[nodiscard]] bool step();
+  void on_line(std::string_view line);
+  void on_literal_chunk(std::string_view octets);
+  void on_literal_end();
+  void on_response(std::string_view line);
+  void on_greeting(const ResponseHead& head, std::string_view line);
+  void on_tagged(const ResponseHead& head, std::string_view line);
+  void on_untagged_status(const ResponseHead& head);
+  void on_numbered(const ResponseHead& head, std::string_view line);
+  void on_data(const ResponseHead& head, std::string_view line);
+  void on_bye(const ResponseHead& head);
+  void read_fetch(std::string_view piece);
+  void begin_fetch_literal();
+  void emit_quoted_parts();
+  void skip_literal_of(std::string_view line, bool allowed);
+  void note_capabilities(std::string_view words);
+  void on_login_succeeded(const ResponseCode& code);
+  void on_starttls_succeeded();
+  void emit(Event event) { events_.push_back(std::move(event)); }
+  [[nodiscard]] std::optional<Event> take_event();
+  void fail(ProtocolError error, std::string_view octets = {});
+  [[nodiscard]] StatusText status_text(const ResponseHead& head) const;
+
+  // Output: client_session_commands.cpp.
+  [[nodiscard]] CommandWriter writer() const;
+  CommandId send(std::string_view words);
+  /// Completes a login that must not be sent.
+  [[nodiscard]] CommandId refuse_login(std::string reason);
+  CommandId authenticate_plain(std::string_view user, const Secret& password);
+  CommandId login(std::string_view user, const Secret& password);
+
+  void remember_login(const Secret& password, const Secret& as_sent);
+  void forget_login() { login_secrets_.clear(); }
+  /// Without what we sent to log in: some servers quote it back.
+  [[nodiscard]] std::string masked(std::string_view octets) const;
+  void trace_received(std::string_view line);
+  void collect_sent_trace();
+
+  Limits limits_;
+  InputBuffer input_;
+  Fragmenter fragmenter_;
+  FetchParser fetch_;
+  CommandQueue queue_;
+  CapabilitySet capabilities_;
+  bool capabilities_known_ = false;
+  bool capabilities_since_login_ = false;  ///< untagged CAPABILITY while the login is in flight
+
+  Reading reading_ = Reading::kResponse;
+  bool part_open_ = false;    ///< the literal being read is a message part
+  bool had_literal_ = false;  ///< in the FETCH response being read
+  bool greeted_ = false;
+  bool bye_seen_ = false;
+  bool awaiting_tls_ = false;   ///< STARTTLS was answered OK: not an octet may come in clear
+  bool closed_ = false;         ///< by the server
+  bool dead_ = false;           ///< Fatal was emitted
+  std::uint64_t untagged_ = 0;  ///< responses since the last tagged one
+
+  std::vector<Event> events_;  ///< of the last step; emptied before the next
+  std::size_t next_event_ = 0;
+  std::deque<std::string> quoted_octets_;  ///< what BodyChunks of quoted parts point into
+
+  /// The login as it was sent and the password, while it is in flight and, if it was refused, until
+  /// the next command. To be masked in this order.
+  std::vector<Secret> login_secrets_;
+
+  bool trace_enabled_ = false;
+  Trace trace_;
 };
 
 }  // namespace popbridge::imap

@@ -19,19 +19,45 @@ enum class Status { kOk, kNo, kBad };
 /// Response codes the bridge acts on (RFC 9051 section 7.1, RFC 5530, 7162, 9738). kOther keeps
 /// its text for the log. kThrottled is Gmail's mark, wherever in the text it stands.
 enum class Code {
-  kNone, kOther, kAlert, kAuthenticationFailed, kAuthorizationFailed, kExpired, kPrivacyRequired,
-  kUnavailable, kInUse, kLimit, kOverQuota, kServerBug, kClientBug, kContactAdmin, kNoPerm,
-  kCannot, kNonExistent, kTryCreate, kExpungeIssued, kCorruption, kReadOnly, kReadWrite,
-  kUidValidity, kUidNext, kHighestModSeq, kUidNotSticky, kCapability, kMessageLimit, kThrottled,
-  kUnknownCte, kClosed,
+  kNone,
+  kOther,
+  kAlert,
+  kAuthenticationFailed,
+  kAuthorizationFailed,
+  kExpired,
+  kPrivacyRequired,
+  kUnavailable,
+  kInUse,
+  kLimit,
+  kOverQuota,
+  kServerBug,
+  kClientBug,
+  kContactAdmin,
+  kNoPerm,
+  kCannot,
+  kNonExistent,
+  kTryCreate,
+  kExpungeIssued,
+  kCorruption,
+  kReadOnly,
+  kReadWrite,
+  kUidValidity,
+  kUidNext,
+  kHighestModSeq,
+  kUidNotSticky,
+  kCapability,
+  kMessageLimit,
+  kThrottled,
+  kUnknownCte,
+  kClosed,
 };
 
 /// A code and its numbers, where it has some.
 struct ResponseCode {
   Code code = Code::kNone;
-  std::string text;              ///< the whole code without brackets, as received
-  std::uint64_t number = 0;      ///< UIDVALIDITY, UIDNEXT, HIGHESTMODSEQ; MESSAGELIMIT's first number
-  std::uint32_t last_uid = 0;    ///< MESSAGELIMIT's UID, 0 where it has none
+  std::string text;            ///< the whole code without brackets, as received
+  std::uint64_t number = 0;    ///< UIDVALIDITY, UIDNEXT, HIGHESTMODSEQ; MESSAGELIMIT's first number
+  std::uint32_t last_uid = 0;  ///< MESSAGELIMIT's UID, 0 where it has none
 };
 
 /// Names a command until its Completed event.
@@ -58,11 +84,20 @@ struct Notice {
   ResponseCode code;
   std::string text;
 };
-struct Exists { std::uint32_t count; };
-struct Expunged { std::uint32_t sequence; };
-struct Vanished { UidSet uids; bool earlier = false; };
+struct Exists {
+  std::uint32_t count;
+};
+struct Expunged {
+  std::uint32_t sequence;
+};
+struct Vanished {
+  UidSet uids;
+  bool earlier = false;
+};
 /// SEARCH and ESEARCH results; a search may bring several or none before its Completed.
-struct SearchResult { UidSet uids; };
+struct SearchResult {
+  UidSet uids;
+};
 
 /// Which part of a message a body literal is.
 enum class Section {
@@ -80,7 +115,9 @@ struct BodyBegin {
   std::uint64_t octets;
 };
 /// View into the input buffer, valid until the next call of any non-const member of the engine.
-struct BodyChunk { std::string_view octets; };
+struct BodyChunk {
+  std::string_view octets;
+};
 struct BodyEnd {};
 
 /// The end of one FETCH response line: everything it said. The parts that were announced by
@@ -88,34 +125,70 @@ struct BodyEnd {};
 struct MessageInfo {
   std::uint32_t sequence = 0;
   std::optional<Uid> uid;
-  bool uid_conflict = false;   ///< the line named two different UIDs, or UID 0
+  bool uid_conflict = false;  ///< the line named two different UIDs, or UID 0
   std::optional<std::uint64_t> rfc822_size;
   std::optional<bool> deleted;  ///< from FLAGS, where sent
   std::optional<bool> seen;
-  bool nil_body = false;        ///< a body item was there without value (NIL or nothing)
+  bool nil_body = false;  ///< a body item was there without value (NIL or nothing)
 };
 /// The server says goodbye; the connection is about to end.
-struct Bye { ResponseCode code; std::string text; };
+struct Bye {
+  ResponseCode code;
+  std::string text;
+};
 
 /// Why the conversation cannot go on; each has a sentence.
 enum class ProtocolError {
-  kBadGreeting, kLineTooLong, kLiteralTooLong, kBadLiteral, kNestingTooDeep, kSyntaxAfterLiteral,
-  kUnknownTag, kUnexpectedContinuation, kDataBeforeTls, kTooMuchUntagged, kBadNumber,
-  kNulInResponse, kClosedByServer,
+  kBadGreeting,
+  kLineTooLong,
+  kLiteralTooLong,
+  kBadLiteral,
+  kNestingTooDeep,
+  kSyntaxAfterLiteral,
+  kUnknownTag,
+  kUnexpectedContinuation,
+  kDataBeforeTls,
+  kTooMuchUntagged,
+  kBadNumber,
+  kNulInResponse,
+  kUnterminatedString,
+  kClosedByServer,
 };
 [[nodiscard]] std::string_view sentence(ProtocolError error);
 /// Last event: nothing that comes after it is looked at. `detail`: the first octets concerned,
 /// printable and cut, never anything that was sent by us.
-struct Fatal { ProtocolError error; std::string detail; };
+struct Fatal {
+  ProtocolError error;
+  std::string detail;
+};
 
 using Event = std::variant<Greeted, Completed, Notice, Exists, Expunged, Vanished, SearchResult,
                            BodyBegin, BodyChunk, BodyEnd, MessageInfo, Bye, Fatal>;
 
 /// Capabilities the bridge asks about.
 enum class Capability {
-  kImap4rev1, kImap4rev2, kStartTls, kLoginDisabled, kAuthPlain, kSaslIr, kLiteralPlus,
-  kLiteralMinus, kId, kUidPlus, kEsearch, kSearchRes, kMove, kCondStore, kMessageLimit, kUidOnly,
-  kSpecialUse, kObjectId, kGmailExt1, kUnselect, kEnable, kUtf8Accept,
+  kImap4rev1,
+  kImap4rev2,
+  kStartTls,
+  kLoginDisabled,
+  kAuthPlain,
+  kSaslIr,
+  kLiteralPlus,
+  kLiteralMinus,
+  kId,
+  kUidPlus,
+  kEsearch,
+  kSearchRes,
+  kMove,
+  kCondStore,
+  kMessageLimit,
+  kUidOnly,
+  kSpecialUse,
+  kObjectId,
+  kGmailExt1,
+  kUnselect,
+  kEnable,
+  kUtf8Accept,
 };
 
 /// Fixed limits of what is accepted from a server; each ends the connection when crossed.
@@ -124,7 +197,8 @@ struct Limits {
                                               ///< answer of 700,000 UIDs fits
   std::size_t literal_octets = 1024 * 1024;   ///< a literal that is not a message part
   std::size_t nesting = 64;                   ///< parentheses within parentheses
-  std::uint64_t untagged_per_command = 20'000'000;  ///< untagged responses since the last tagged one
+  std::uint64_t untagged_per_command =
+      20'000'000;  ///< untagged responses since the last tagged one
 };
 
 }  // namespace popbridge::imap

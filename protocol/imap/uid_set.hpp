@@ -16,7 +16,12 @@ namespace popbridge::imap {
 /// "1:4294967295" costs eight bytes.
 class UidSet {
  public:
-  struct Range { Uid first; Uid last; friend bool operator==(const Range&, const Range&) = default; };  // first <= last
+  /// first <= last
+  struct Range {
+    Uid first;
+    Uid last;
+    friend bool operator==(const Range&, const Range&) = default;
+  };
 
   /// Adds one UID; adjacent to the last range it extends it. Any order is accepted, ascending is
   /// cheap (amortised O(1)), and the result is always ascending and free of overlaps.
@@ -24,7 +29,7 @@ class UidSet {
   void add(Uid first, Uid last);
   [[nodiscard]] bool contains(Uid uid) const;  ///< O(log ranges)
   [[nodiscard]] bool empty() const { return ranges_.empty(); }
-  [[nodiscard]] std::uint64_t size() const;    ///< number of UIDs
+  [[nodiscard]] std::uint64_t size() const;  ///< number of UIDs
   [[nodiscard]] const std::vector<Range>& ranges() const { return ranges_; }
 
   /// "1,3:5" in ascending order.
@@ -35,6 +40,9 @@ class UidSet {
   /// Reads "7,1:3,9" in any order, ranges in either direction. Empty on zero, '*', overflow or
   /// anything else.
   [[nodiscard]] static std::optional<UidSet> parse(std::string_view text);
+
+  /// Sorts first, so that any order costs O(n log n).
+  [[nodiscard]] static UidSet from_ranges(std::vector<Range> ranges);
 
   friend bool operator==(const UidSet&, const UidSet&) = default;
 

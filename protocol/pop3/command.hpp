@@ -13,7 +13,7 @@
 
 namespace popbridge::pop3 {
 
-enum class Verb {
+enum class Verb : std::uint8_t {
   kUser,
   kPass,
   kAuth,
@@ -31,7 +31,7 @@ enum class Verb {
 };
 
 /// Why a line is no valid command; each value has a sentence for the client.
-enum class CommandError {
+enum class CommandError : std::uint8_t {
   kEmpty,
   kUnknownVerb,
   kNotAllowedNow,

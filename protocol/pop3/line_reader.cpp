@@ -8,14 +8,15 @@ LineReader::Line LineReader::next(std::size_t limit) {
   if (line_feed == std::string_view::npos) {
     searched_ = unread.size();
     // One octet more may be the CR of a line of just the limit.
-    return {unread.size() > limit + 1 ? Status::kTooLong : Status::kIncomplete, {}};
+    const bool too_long = unread.size() > limit + 1;
+    return {.status = too_long ? Status::kTooLong : Status::kIncomplete, .text = {}};
   }
   std::string_view text = unread.substr(0, line_feed);
   if (text.ends_with('\r')) text.remove_suffix(1);
-  if (text.size() > limit) return {Status::kTooLong, {}};
+  if (text.size() > limit) return {.status = Status::kTooLong, .text = {}};
   input_.consume(line_feed + 1);
   searched_ = 0;
-  return {Status::kLine, text};
+  return {.status = Status::kLine, .text = text};
 }
 
 void LineReader::clear() {

@@ -23,11 +23,11 @@ struct Policy {
 
 /// Every limit of the engine, with its reason. Line limits do not count the line end.
 struct Limits {
-  std::size_t command_line_octets = 2048;    ///< RFC 2449 section 4 asks for 255; names are longer
-  std::size_t auth_line_octets = 16 * 1024;  ///< OAuth tokens are long (RFC 5034 section 4)
+  std::size_t command_line_octets = 2048;  ///< RFC 2449 section 4 asks for 255; names are longer
+  std::size_t auth_line_octets = 16UL * 1024;  ///< OAuth tokens are long (RFC 5034 section 4)
   /// Commands are left unread while more than this waits to be sent: a client that asks without
   /// reading the answers costs no more memory than this.
-  std::size_t pending_output_octets = 256 * 1024;
+  std::size_t pending_output_octets = 256UL * 1024;
   unsigned bad_commands_before_login = 3;  ///< in a row; ends HTTP spoken to us (ALPACA)
   unsigned bad_commands_after_login = 20;  ///< in a row; any good command resets the count
   unsigned refused_logins = 3;             ///< password guesses per connection

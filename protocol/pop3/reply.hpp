@@ -1,12 +1,13 @@
 // Response codes of -ERR replies (RFC 2449 section 8, RFC 3206).
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
 namespace popbridge::pop3 {
 
-enum class ResponseCode { kNone, kAuth, kSysTemp, kSysPerm, kInUse, kLoginDelay };
+enum class ResponseCode : std::uint8_t { kNone, kAuth, kSysTemp, kSysPerm, kInUse, kLoginDelay };
 
 /// "[AUTH] " with its trailing space, or nothing for kNone.
 [[nodiscard]] std::string_view prefix(ResponseCode code);

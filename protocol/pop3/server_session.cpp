@@ -229,7 +229,7 @@ void ServerSession::begin_body(std::string_view text, std::optional<std::uint64_
 
 void ServerSession::body(std::string_view octets) {
   assert(body_open());
-  BodyAnswer& body = std::get<BodyAnswer>(answer_);
+  auto& body = std::get<BodyAnswer>(answer_);
   body.stuffer.feed(body.top ? body.top->pass(octets) : octets, output_);
 }
 

@@ -60,7 +60,7 @@ struct Rset {};
 /// the session (SessionOver follows).
 struct Quit {};
 
-enum class EndReason {
+enum class EndReason : std::uint8_t {
   kQuit,
   kQuitBeforeLogin,
   kClientClosed,
@@ -92,6 +92,8 @@ class ServerSession {
  public:
   explicit ServerSession(Policy policy, Limits limits = {});
   ~ServerSession();
+  ServerSession(const ServerSession&) = delete;
+  ServerSession& operator=(const ServerSession&) = delete;
   ServerSession(ServerSession&&) noexcept;
   ServerSession& operator=(ServerSession&&) noexcept;
 

@@ -22,7 +22,9 @@ struct VerbRow {
 
 inline constexpr std::optional<State> kRefused = std::nullopt;
 
+// A table is read by its columns.
 // clang-format off
+// NOLINTBEGIN(modernize-use-designated-initializers)
 inline constexpr std::array<VerbRow, 14> kVerbTable{{
     // verb        name    in AUTHORIZATION        in TRANSACTION
     {Verb::kUser, "USER", State::kAuthorization, kRefused},
@@ -40,6 +42,7 @@ inline constexpr std::array<VerbRow, 14> kVerbTable{{
     {Verb::kTop,  "TOP",  kRefused,              State::kTransaction},
     {Verb::kUidl, "UIDL", kRefused,              State::kTransaction},
 }};
+// NOLINTEND(modernize-use-designated-initializers)
 // clang-format on
 
 [[nodiscard]] constexpr std::optional<Verb> find_verb(std::string_view name) {

@@ -129,11 +129,9 @@ void Retrieval::on_body_end() {
 void Retrieval::begin_part(imap::Section section, std::uint64_t octets) {
   if (!sending_) {
     sending_ = true;
-    if (request_.top_lines) {
-      client_->begin_body("top of message follows", request_.top_lines);
-    } else {
-      client_->begin_body(std::to_string(octets) + " octets");
-    }
+    // No octet count: the server's is that before line ends are repaired, and a wrong one is worse.
+    client_->begin_body(request_.top_lines ? "top of message follows" : "message follows",
+                        request_.top_lines);
   }
   // A header part without its blank line must not run into the text.
   if (section == imap::Section::kText && text_offset_ == 0 && octets > 0 &&

@@ -185,7 +185,9 @@ class Dovecot:
         mail = self.root / "mail"
         mail.mkdir()
         os.chown(mail, self.uid, self.gid)
-        lines = [f"{name}:{{PLAIN.b64}}{base64.b64encode(_octets(password)).decode()}\n".encode()
+        # Dovecot looks a name up with quotes and backslashes escaped.
+        lines = [re.sub(r"""(["'\\])""", r"\\\1", name).encode() + b":{PLAIN.b64}"
+                 + base64.b64encode(_octets(password)) + b"\n"
                  for name, password in self.users.items()]
         (self.root / "users").write_bytes(b"".join(lines))
         self.version = subprocess.run([need_tool("dovecot"), "--version"], capture_output=True,
@@ -296,6 +298,16 @@ class Dovecot:
             file.write(line * (count % 4096))
         os.chown(path, self.uid, self.gid)
         return wire
+
+    def forget_uids(self, user, uid_validity):
+        """The mailbox begins again with UID 1 under another UIDVALIDITY, as after a restore. No
+        session of that user may be open."""
+        maildir = self.root / "mail" / user
+        for path in maildir.glob("dovecot*"):
+            path.unlink()
+        uids = maildir / "dovecot-uidlist"
+        uids.write_text(f"3 V{uid_validity} N1\n")
+        os.chown(uids, self.uid, self.gid)
 
     def open(self, user, password="secret", folder="INBOX"):
         return ImapMailbox(self.imap, user, password, folder)
