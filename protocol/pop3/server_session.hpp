@@ -1,7 +1,6 @@
 // ServerSession: the POP3 server's side of one conversation, as a pure engine.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -190,9 +189,6 @@ class ServerSession {
   using Answer =
       std::variant<NoAnswer, LoginAnswer, TlsAnswer, CommandAnswer, LinesAnswer, BodyAnswer>;
 
-  /// The last octets consumed; long enough to see a ".CR" at the beginning of a line.
-  using Tail = std::array<char, 4>;
-
   template <typename Kind>
   [[nodiscard]] bool awaiting() const {
     return std::holds_alternative<Kind>(answer_);
@@ -241,9 +237,8 @@ class ServerSession {
   Answer answer_;
   LineReader reader_;
   OutputBuffer output_;
-  Tail tail_{'\r', '\n', '\r', '\n'};  ///< the first octet sent begins a line
-  std::optional<std::string> user_;    ///< of USER, until PASS
-  std::optional<SaslExchange> sasl_;   ///< between AUTH and the end of its exchange
+  std::optional<std::string> user_;   ///< of USER, until PASS
+  std::optional<SaslExchange> sasl_;  ///< between AUTH and the end of its exchange
   unsigned bad_commands_ = 0;
   unsigned refused_logins_ = 0;
   bool client_closed_ = false;

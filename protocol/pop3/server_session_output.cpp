@@ -1,8 +1,9 @@
 // ServerSession's output: status lines, the position of cuts, the trace.
-#include <algorithm>
 #include <cassert>
 #include <cstddef>
-#include <utility>
+#include <span>
+#include <string>
+#include <string_view>
 
 #include "pop3/server_session.hpp"
 
@@ -11,36 +12,23 @@ namespace {
 
 constexpr std::string_view kCrlf = "\r\n";
 
-/// Octets around the front of the pending output: those at negative positions were consumed
-/// already.
-class Surroundings {
- public:
-  Surroundings(std::span<const char> tail, std::string_view pending)
-      : tail_(tail), pending_(pending) {}
+/// A cut looks back at no more than this, ".CR" behind a CRLF; so what was consumed before the
+/// front of the pending output does not matter.
+constexpr std::size_t kSmallestMaximum = 4;
 
-  [[nodiscard]] char octet(std::ptrdiff_t position) const {
-    if (position >= 0) return pending_[static_cast<std::size_t>(position)];
-    return tail_[tail_.size() - static_cast<std::size_t>(-position)];
-  }
-  [[nodiscard]] bool dot_begins_line(std::ptrdiff_t position) const {
-    return octet(position) == '.' && octet(position - 1) == '\n' && octet(position - 2) == '\r';
-  }
-
- private:
-  std::span<const char> tail_;
-  std::string_view pending_;
-};
+/// `position` >= 2.
+bool dot_begins_line(std::string_view octets, std::size_t position) {
+  return octets.substr(position - 2, 3) == "\r\n.";
+}
 
 }  // namespace
 
 std::string_view ServerSession::pending_output(std::size_t maximum) const {
-  assert(maximum >= tail_.size());
+  assert(maximum >= kSmallestMaximum);
   const std::string_view pending = output_.pending();
   if (pending.size() <= maximum) return pending;
-  const Surroundings around(tail_, pending);
-  const auto cut = static_cast<std::ptrdiff_t>(maximum);
-  if (around.dot_begins_line(cut - 1)) return pending.substr(0, maximum - 1);
-  if (around.octet(cut - 1) == '\r' && around.dot_begins_line(cut - 2)) {
+  if (dot_begins_line(pending, maximum - 1)) return pending.substr(0, maximum - 1);
+  if (pending[maximum - 1] == '\r' && dot_begins_line(pending, maximum - 2)) {
     return pending.substr(0, maximum - 2);
   }
   return pending.substr(0, maximum);
@@ -51,12 +39,6 @@ std::size_t ServerSession::pending_output_size() const {
 }
 
 void ServerSession::consume_output(std::size_t count) {
-  const std::string_view consumed = output_.pending().substr(0, count);
-  assert(consumed.size() == count);
-  for (const char octet : consumed.substr(count - std::min(count, tail_.size()))) {
-    std::move(tail_.begin() + 1, tail_.end(), tail_.begin());
-    tail_.back() = octet;
-  }
   output_.consume(count);
 }
 
