@@ -46,7 +46,10 @@ class Relay:
         self.stop()
 
     def stop(self):
+        """Closes all connections and listens no more."""
         with self._lock:
+            if self._stopping:
+                return
             self._stopping = True
         self._wake()
         self._thread.join()
@@ -64,10 +67,11 @@ class Relay:
 
     def flights_since(self, mark):
         """How often the client spoke after having listened: the round trips it waited for. Octets sent
-        in several pieces without anything received in between are one flight."""
+        in several pieces without anything received in between are one flight; a LOGOUT, which nobody
+        waits for, is none."""
         flights, listening = 0, True
-        for kind, _ in self.events()[mark:]:
-            if kind == "client" and listening:
+        for kind, octets in self.events()[mark:]:
+            if kind == "client" and listening and not octets.endswith(b" LOGOUT\r\n"):
                 flights, listening = flights + 1, False
             elif kind in ("server", "connect"):
                 listening = True
@@ -96,10 +100,6 @@ class Relay:
         with self._lock:
             self._allowance = None
         self._wake()
-
-    def cut(self):
-        """Closes all connections and listens no more."""
-        self.stop()
 
     # The thread.
 

@@ -1,0 +1,306 @@
+"""TLS on both sides: STLS and what is smuggled behind it, POP3S, cleartext policy, certificates."""
+
+import contextlib
+import socket
+import ssl
+import sys
+import threading
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+
+import corpus  # noqa: E402
+from bridged import BridgedTest, DovecotTest, trusting  # noqa: E402
+from pop3_wire import Pop3Client, plain  # noqa: E402
+from tls_files import Authority  # noqa: E402
+
+
+class Stls(BridgedTest):
+    """RFC 2595, on a listener with a certificate."""
+
+    listen_tls = True
+
+    def setUp(self):
+        self.user = self.dovecot.mailbox(corpus.tame_messages(3))
+        self.context = trusting(self.dovecot.authority.certificate)
+
+    def test_a_session_after_stls(self):
+        client = self.connect(self.bridge.port())
+        self.assertIn("STLS", client.capabilities())
+        client.start_tls(self.context)
+        self.assertNotIn("STLS", client.capabilities())
+        client.err("STLS")
+        client.login(self.user)
+        self.assertIn(b"message 2\r\n", client.retr(2))
+        client.ok("DELE 2")
+        client.quit()
+        self.assertEqual(self.imap(self.user).uids(), [1, 3])
+
+    def test_a_session_over_pop3s(self):
+        client = Pop3Client(self.bridge.port("tls"), tls=self.context)
+        self.addCleanup(client.close)
+        self.assertNotIn("STLS", client.capabilities())
+        client.err("STLS")
+        client.login(self.user)
+        self.assertEqual(client.stat()[0], 3)
+        client.quit()
+
+    def test_old_tls_versions_are_refused(self):
+        context = trusting(self.dovecot.authority.certificate)
+        context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+        context.set_ciphers("ALL:@SECLEVEL=0")
+        with self.assertRaises((ssl.SSLError, ConnectionError)):
+            Pop3Client(self.bridge.port("tls"), tls=context)
+
+    def test_tls_1_2_and_1_3_work(self):
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            with self.subTest(version.name):
+                context = trusting(self.dovecot.authority.certificate)
+                context.minimum_version = context.maximum_version = version
+                with Pop3Client(self.bridge.port("tls"), tls=context) as client:
+                    client.login(self.user)
+                    client.quit()
+
+    def test_stls_takes_no_argument(self):
+        client = self.connect(self.bridge.port())
+        client.err("STLS now")
+        client.start_tls(self.context)
+
+    def test_stls_is_refused_after_login(self):
+        client = self.connect(self.bridge.port())
+        client.login(self.user)
+        client.err("STLS")
+        self.assertEqual(client.stat()[0], 3)
+
+    def test_a_user_given_in_clear_is_forgotten(self):
+        client = self.connect(self.bridge.port())
+        client.ok(f"USER {self.user}")
+        client.start_tls(self.context)
+        client.err("PASS secret")
+        client.login(self.user)
+
+    def handshake(self, client):
+        """The client's side of a handshake by hand: (answers inside TLS to `NOOP`?, octets in clear).
+        An attacker's victim would be the one who speaks inside."""
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = self.context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+        while True:
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                client.send(outgoing.read())
+                octets = client.socket.recv(65536)
+                if not octets:
+                    return None
+                incoming.write(octets)
+        client.send(outgoing.read())
+        tls.write(b"CAPA\r\n")
+        client.send(outgoing.read())
+        answer = b""
+        while not answer.endswith(b".\r\n"):
+            try:
+                answer += tls.read(65536)
+            except ssl.SSLWantReadError:
+                octets = client.socket.recv(65536)
+                if not octets:
+                    return answer
+                incoming.write(octets)
+        return answer
+
+    def check_injection(self, pieces):
+        """Sends the pieces, then shakes hands. Nothing behind STLS's CRLF may be answered, neither in
+        clear nor inside TLS."""
+        client = self.connect(self.bridge.port())
+        try:
+            for piece in pieces:
+                client.send(piece)
+            client.read_ok()
+            answer = self.handshake(client)
+        except (ssl.SSLError, ConnectionError, BrokenPipeError):
+            return  # the handshake failed or the connection was closed: both are right
+        if answer is not None:
+            self.assertTrue(answer.startswith(b"+OK"), answer)
+            self.assertEqual(answer.count(b"+OK"), 1, answer)
+            self.assertNotIn(b"-ERR", answer)
+
+    def test_commands_behind_stls_are_never_run_however_they_are_cut(self):
+        """Security cases A1 and A2."""
+        for tail in (b"CAPA\r\n", b"NOOP\r\n", b"USER x\r\nPASS y\r\n", b"QUIT\r\n", b"\r\n",
+                     b"USER " + self.user.encode() + b"\r\nPASS secret\r\nDELE 1\r\nQUIT\r\n"):
+            whole = b"STLS\r\n" + tail
+            for cut in range(1, len(whole) + 1):
+                with self.subTest(tail, cut=cut):
+                    self.check_injection([whole[:cut], whole[cut:]] if cut < len(whole) else [whole])
+        self.assertEqual(self.imap(self.user).uids(), [1, 2, 3])
+
+    def test_injected_octets_one_by_one(self):
+        self.check_injection([bytes([octet]) for octet in b"STLS\r\nCAPA\r\n"])
+
+    def test_clear_text_on_the_tls_port_is_closed(self):
+        client = self.connect(self.bridge.port("tls"), greeting=False)
+        client.send(b"USER a\r\nPASS b\r\n")
+        self.assertNotIn(b"+OK", client.read_to_end())
+
+    def test_tls_on_the_clear_text_port_is_closed(self):
+        with self.assertRaises((ssl.SSLError, ConnectionError)):
+            with socket.create_connection(("127.0.0.1", self.bridge.port())) as raw:
+                self.context.wrap_socket(raw, server_hostname="localhost")
+
+    def test_a_client_that_vanishes_during_the_handshake_harms_nobody(self):
+        for end in (Pop3Client.close, Pop3Client.reset):
+            for _ in range(20):
+                client = Pop3Client(self.bridge.port("tls"), greeting=False)
+                client.send(b"\x16\x03\x01\x02\x00\x01")
+                end(client)
+        self.test_a_session_over_pop3s()
+
+    def test_the_wrong_application_protocol_is_refused(self):
+        context = trusting(self.dovecot.authority.certificate)
+        context.set_alpn_protocols(["http/1.1", "imap"])
+        with self.assertRaises((ssl.SSLError, ConnectionError)):
+            Pop3Client(self.bridge.port("tls"), tls=context)
+        context.set_alpn_protocols(["http/1.1", "pop3"])
+        with Pop3Client(self.bridge.port("tls"), tls=context) as client:
+            self.assertEqual(client.socket.selected_alpn_protocol(), "pop3")
+
+
+class CleartextPolicy(DovecotTest):
+    """--allow-cleartext says from where a password may come in clear."""
+
+    def certificate(self):
+        return ("--tls-cert", self.dovecot.certificate, "--tls-key", self.dovecot.key)
+
+    def test_never_refuses_every_login_in_clear_and_says_what_to_do(self):
+        user = self.dovecot.mailbox()
+        bridge = self.start_bridge("--allow-cleartext", "never", *self.certificate(),
+                                   listen_tls=True)
+        for line in (b"USER " + user.encode(), b"AUTH PLAIN " + plain(user, "secret"),
+                     b"AUTH PLAIN", b"AUTH LOGIN"):
+            with self.subTest(line), Pop3Client(bridge.port()) as client:
+                self.assertRegex(client.err(line), b"(?i)stls|tls")
+                client.err("PASS secret")
+        context = trusting(self.dovecot.authority.certificate)
+        with Pop3Client(bridge.port()) as client:
+            client.start_tls(context)
+            self.assertIn("USER", client.capabilities())
+            client.login(user)
+        with Pop3Client(bridge.port("tls"), tls=context) as client:
+            client.login(user)
+
+    def test_the_other_settings_accept_a_login_from_loopback(self):
+        user = self.dovecot.mailbox()
+        for policy in ("loopback", "private", "always"):
+            with self.subTest(policy):
+                bridge = self.start_bridge("--allow-cleartext", policy)
+                with Pop3Client(bridge.port()) as client:
+                    client.login(user)
+
+
+class FakeUpstream:
+    """Accepts TLS connections with a given certificate and keeps what comes in inside TLS."""
+
+    def __init__(self, certificate, key):
+        self.received = []
+        self.handshakes = 0
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(certificate, key)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self):
+        while True:
+            try:
+                raw, _ = self._listener.accept()
+            except OSError:
+                return
+            raw.settimeout(5)
+            with contextlib.suppress(OSError), raw:
+                with self._context.wrap_socket(raw, server_side=True) as connection:
+                    self.handshakes += 1
+                    connection.sendall(b"* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR] ready\r\n")
+                    while octets := connection.recv(65536):
+                        self.received.append(octets)
+
+    def stop(self):
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join()
+
+
+class UpstreamCertificates(DovecotTest):
+    """Security case B6: chain and host name are verified before any credential leaves."""
+
+    def setUp(self):
+        self.directory = self.dovecot.root / "tls"
+        self.other = Authority(self.directory, name="other-ca")
+
+    def refused(self, fake, bridge, reason):
+        client = self.connect(bridge.port())
+        client.ok("USER user1")
+        answer = client.err("PASS hunter2-canary")
+        self.assertRegex(answer, rb"^\[SYS/(TEMP|PERM)\]")
+        line = bridge.wait_for_line(lambda x: x.event == "login-refused", "login-refused")
+        self.assertRegex(line.fields["reason"].lower(), reason)
+        self.assertEqual(fake.received, [])
+
+    def start_fake(self, certificate, key):
+        fake = FakeUpstream(certificate, key)
+        self.addCleanup(fake.stop)
+        return fake
+
+    def test_an_unknown_authority_is_refused(self):
+        fake = self.start_fake(*self.other.issue("stranger"))
+        bridge = self.start_bridge("--upstream-ca", self.dovecot.authority.certificate,
+                                   upstream=f"imaps://localhost:{fake.port}")
+        self.refused(fake, bridge, "certificate|verif|issuer|signed")
+
+    def test_without_upstream_ca_only_the_systems_roots_count(self):
+        fake = self.start_fake(self.dovecot.certificate, self.dovecot.key)
+        bridge = self.start_bridge(upstream=f"imaps://localhost:{fake.port}")
+        self.refused(fake, bridge, "certificate|verif|issuer|signed")
+
+    def test_a_wrong_host_name_is_refused(self):
+        for name, alternatives in (("wrong", "DNS:imap.example.org"), ("wide", "DNS:*"),
+                                   ("ip", "IP:127.0.0.1"), ("sub", "DNS:a.localhost")):
+            with self.subTest(alternatives):
+                fake = self.start_fake(*self.dovecot.authority.issue(name, alternatives))
+                bridge = self.start_bridge("--upstream-ca", self.dovecot.authority.certificate,
+                                           upstream=f"imaps://localhost:{fake.port}")
+                self.refused(fake, bridge, "name|mismatch")
+
+    def test_a_wrong_address_is_refused(self):
+        for name, alternatives in (("dns", "DNS:127.0.0.1"), ("otherip", "IP:127.0.0.2")):
+            with self.subTest(alternatives):
+                fake = self.start_fake(*self.dovecot.authority.issue(name, alternatives))
+                bridge = self.start_bridge("--upstream-ca", self.dovecot.authority.certificate,
+                                           upstream=f"imaps://127.0.0.1:{fake.port}")
+                self.refused(fake, bridge, "name|address|mismatch")
+
+    def test_a_host_name_in_capitals_matches(self):
+        bridge = self.start_bridge("--upstream-ca", self.dovecot.authority.certificate,
+                                   upstream=f"imaps://LOCALHOST:{self.dovecot.imaps}")
+        client = self.connect(bridge.port())
+        client.login(self.dovecot.mailbox())
+
+    def test_an_address_in_the_certificate_matches(self):
+        bridge = self.start_bridge("--upstream-ca", self.dovecot.authority.certificate,
+                                   upstream=f"imaps://127.0.0.1:{self.dovecot.imaps}")
+        client = self.connect(bridge.port())
+        client.login(self.dovecot.mailbox())
+
+    def test_starttls_verifies_just_the_same(self):
+        bridge = self.start_bridge("--upstream-ca", self.other.certificate,
+                                   upstream=f"imap://127.0.0.1:{self.dovecot.imap}")
+        client = self.connect(bridge.port())
+        client.ok("USER never-seen-upstream")
+        self.assertRegex(client.err("PASS secret"), rb"^\[SYS/(TEMP|PERM)\]")
+        self.assertNotIn("never-seen-upstream", self.dovecot.log_text())
+
+
+if __name__ == "__main__":
+    unittest.main()
