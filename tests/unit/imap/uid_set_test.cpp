@@ -1,0 +1,97 @@
+#include "imap/uid_set.hpp"
+
+#include <random>
+#include <set>
+#include <string>
+
+#include "support/catch.hpp"
+
+using popbridge::imap::Uid;
+using popbridge::imap::UidSet;
+
+TEST_CASE("a UID set reads what servers write and writes it ascending") {
+  struct Row {
+    const char* text;
+    const char* expected;
+  };
+  const Row row = GENERATE(values<Row>({
+      {"7", "7"},
+      {"1:3", "1:3"},
+      {"3:1", "1:3"},
+      {"7,1:3,9", "1:3,7,9"},
+      {"1,2,3", "1:3"},
+      {"5,1,3,2,4", "1:5"},
+      {"1:5,3:9", "1:9"},
+      {"1:5,6:9", "1:9"},
+      {"5,5,5", "5"},
+      {"4294967295", "4294967295"},
+      {"1:4294967295", "1:4294967295"},
+      {"4294967294,4294967295", "4294967294:4294967295"},
+      {"007", "7"},
+  }));
+  CAPTURE(row.text);
+  const auto set = UidSet::parse(row.text);
+  REQUIRE(set);
+  CHECK(set->text() == row.expected);
+}
+
+TEST_CASE("a UID set with zero, a star, overflow or anything else is refused") {
+  const auto* text = GENERATE("", "0", "1,0", "*", "1:*", "4294967296", "1:4294967296", "-1", "+1",
+                              "1,", ",1", "1,,2", "1:", ":1", "1:2:3", "1 2", " 1", "a", "$");
+  CAPTURE(text);
+  CHECK(!UidSet::parse(text));
+}
+
+TEST_CASE("a claimed range of all UIDs costs one range") {
+  const auto set = UidSet::parse("1:4294967295");
+  REQUIRE(set);
+  CHECK(set->ranges().size() == 1);
+  CHECK(set->size() == 4294967295U);
+  CHECK(set->contains(Uid(4294967295U)));
+}
+
+TEST_CASE("adding UIDs in any order gives the set that was added") {
+  std::mt19937 random(7);
+  for (int round = 0; round < 200; ++round) {
+    UidSet set;
+    std::set<std::uint32_t> expected;
+    for (int step = 0; step < 30; ++step) {
+      const auto first = static_cast<std::uint32_t>(1 + random() % 60);
+      const auto last = static_cast<std::uint32_t>(first + random() % 4);
+      set.add(Uid(first), Uid(last));
+      for (std::uint32_t uid = first; uid <= last; ++uid) expected.insert(uid);
+    }
+    CHECK(set.size() == expected.size());
+    for (std::uint32_t uid = 1; uid < 70; ++uid) {
+      REQUIRE(set.contains(Uid(uid)) == expected.contains(uid));
+    }
+    for (std::size_t index = 1; index < set.ranges().size(); ++index) {
+      REQUIRE(set.ranges()[index - 1].last.value() + 1 < set.ranges()[index].first.value());
+    }
+  }
+}
+
+TEST_CASE("chunks of a set stay within the maximum and lose nothing") {
+  UidSet set;
+  for (std::uint32_t uid = 4'000'000'000; uid < 4'000'001'000; uid += 2) set.add(Uid(uid));
+  set.add(Uid(4'100'000'000), Uid(4'200'000'000));
+  const std::size_t maximum = GENERATE(std::size_t{21}, std::size_t{100}, std::size_t{1000});
+  std::string joined;
+  for (const std::string& chunk : set.chunks(maximum)) {
+    CHECK(chunk.size() <= maximum);
+    joined += (joined.empty() ? "" : ",") + chunk;
+  }
+  CHECK(joined == set.text());
+  CHECK(UidSet().chunks(maximum).empty());
+}
+
+TEST_CASE("a set of descending UIDs is read in much less than quadratic time") {
+  std::string text;
+  for (std::uint32_t uid = 600'000; uid > 0; uid -= 2) {
+    text += (text.empty() ? "" : ",") + std::to_string(uid);
+  }
+  const auto set = UidSet::parse(text);
+  REQUIRE(set);
+  CHECK(set->ranges().size() == 300'000);
+  CHECK(set->ranges().front().first == Uid(2));
+}
