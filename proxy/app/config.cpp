@@ -15,7 +15,6 @@ using bridge::UidlFormat;
 using bridge::UpstreamSecurity;
 using log::Level;
 using log::Line;
-using log::quoted;
 using session::AllowCleartext;
 using std::chrono::seconds;
 
@@ -132,7 +131,7 @@ class Checker {
     if (field.empty() || !error_.empty()) return;
     const std::string reason = host_.why_unreadable(field);
     if (!reason.empty()) {
-      fail(name, given(name)->origin, "cannot read " + quoted(field) + ": " + reason);
+      fail(name, given(name)->origin, "cannot read " + log::quoted(field) + ": " + reason);
     }
   }
 
@@ -189,7 +188,8 @@ void Checker::check_twice(std::string_view name, const Given& item, const net::A
     return other.port != 0 && other.ip == address.ip && other.port == address.port;
   };
   if (std::ranges::any_of(taken_, same)) {
-    fail(name, item.origin, quoted(item.value) + " is given twice; one listener is of one kind");
+    fail(name, item.origin,
+         log::quoted(item.value) + " is given twice; one listener is of one kind");
   }
   if (taken_.size() >= kMostListeners) {
     fail(name, item.origin, "more than " + std::to_string(kMostListeners) + " listeners");
@@ -211,7 +211,7 @@ std::vector<net::Address> Checker::listeners(std::string_view name) {
     auto address = net::Address::parse(item.value);
     if (!address) {
       fail(name, item.origin,
-           quoted(item.value) +
+           log::quoted(item.value) +
                " is no address to listen on; right would be a numeric address and a port, as "
                "127.0.0.1:1110 or [::1]:1110, or \"none\"");
       return addresses;
@@ -283,7 +283,7 @@ void Checker::set_logging() {
   const std::string reason = host_.why_no_directory(config_.session.wire_log_directory);
   if (!reason.empty()) {
     fail("wire-log", given("wire-log")->origin,
-         "cannot write in " + quoted(config_.session.wire_log_directory) + ": " + reason +
+         "cannot write in " + log::quoted(config_.session.wire_log_directory) + ": " + reason +
              "; right would be an existing directory");
   }
 }

@@ -14,8 +14,6 @@ namespace {
 
 namespace po = boost::program_options;
 
-using log::quoted;
-
 constexpr std::string_view kOrigin = "command line";
 
 /// Columns of --help.
@@ -86,7 +84,7 @@ std::string misused(const po::option& option) {
   const std::string_view token =
       option.original_tokens.empty() ? std::string_view() : option.original_tokens.front();
   if (!option.unregistered) {
-    return "found " + quoted(token) + " (" + std::string(kOrigin) +
+    return "found " + log::quoted(token) + " (" + std::string(kOrigin) +
            "), which belongs to no flag; settings are written --name value, see --help";
   }
   return unknown_setting("--", name_in(token), kOrigin);
@@ -138,8 +136,8 @@ std::expected<Values, std::string> read_command_line(std::span<const std::string
     std::vector<Given>& all = values[option->name];
     if (!all.empty() && option->form == Form::kSingle) {
       return std::unexpected(blame(option->name, kOrigin) + "given twice, " +
-                             quoted(all.front().value) + " and " + quoted(given.value.front()) +
-                             "; one is right");
+                             log::quoted(all.front().value) + " and " +
+                             log::quoted(given.value.front()) + "; one is right");
     }
     all.push_back({.value = given.value.empty() ? std::string() : given.value.front(),
                    .origin = std::string(kOrigin)});

@@ -9,8 +9,6 @@
 namespace popbridge::app {
 namespace {
 
-using log::quoted;
-
 constexpr std::string_view kPrefix = "POPBRIDGE_";
 
 std::string_view trim(std::string_view text) {
@@ -89,7 +87,7 @@ std::string unknown_variable(std::string_view name) {
     guess += c == '_' ? '-' : static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
   }
   const std::string_view nearest = nearest_option(guess);
-  const std::string text = "the environment variable " + quoted(name) + " is no setting";
+  const std::string text = "the environment variable " + log::quoted(name) + " is no setting";
   if (!nearest.empty()) return text + "; is " + environment_name(nearest) + " meant?";
   return text + "; --help lists all, and unset would be right";
 }
@@ -99,7 +97,7 @@ std::expected<void, std::string> read_line(std::string_view line, const std::str
                                            Values& values) {
   const std::size_t equals = line.find('=');
   if (equals == std::string_view::npos) {
-    return std::unexpected(origin + ": found " + quoted(line) +
+    return std::unexpected(origin + ": found " + log::quoted(line) +
                            "; right would be key = value, or # before a comment");
   }
   const std::string_view key = trim(line.substr(0, equals));
@@ -131,7 +129,7 @@ std::string blame(std::string_view name, std::string_view origin) {
 std::string unknown_setting(std::string_view prefix, std::string_view name,
                             std::string_view origin) {
   const std::string dashes(prefix);
-  std::string text = "there is no setting " + quoted(dashes + std::string(name)) + " (" +
+  std::string text = "there is no setting " + log::quoted(dashes + std::string(name)) + " (" +
                      std::string(origin) + ")";
   const std::string_view nearest = nearest_option(name);
   if (!nearest.empty()) return text + "; is " + dashes + std::string(nearest) + " meant?";
@@ -184,7 +182,7 @@ std::expected<Values, std::string> read_options(std::span<const std::string> arg
   const Given& file = config->second.front();
   const std::expected<std::string, std::string> text = host.read_file(file.value);
   if (!text) {
-    return std::unexpected(blame("config", file.origin) + "cannot read " + quoted(file.value) +
+    return std::unexpected(blame("config", file.origin) + "cannot read " + log::quoted(file.value) +
                            ": " + text.error());
   }
   std::expected<Values, std::string> lines = read_file_text(*text, file.value);

@@ -11,7 +11,6 @@ namespace popbridge::app {
 namespace {
 
 using bridge::UpstreamSecurity;
-using log::quoted;
 
 /// RFC 1035 section 2.3.4: a name in text form, and one label of it.
 constexpr std::size_t kNameOctets = 253;
@@ -87,7 +86,7 @@ Parsed<Authority> split_authority(std::string_view authority) {
     const std::string bracketed(authority.substr(0, end + 1));
     const auto address = net::Address::parse(bracketed + ":0");
     if (!address || address->ip.find(':') == std::string::npos) {
-      return std::unexpected(quoted(bracketed) + " is no IPv6 address in brackets");
+      return std::unexpected(log::quoted(bracketed) + " is no IPv6 address in brackets");
     }
     return Authority{.host = address->ip, .rest = authority.substr(end + 1)};
   }
@@ -103,7 +102,7 @@ Parsed<Authority> split_authority(std::string_view authority) {
   if (!address) {
     const std::string reason = why_no_name(host);
     if (!reason.empty())
-      return std::unexpected("names the host " + quoted(host) + ", which " + reason);
+      return std::unexpected("names the host " + log::quoted(host) + ", which " + reason);
   }
   return Authority{.host = host, .rest = authority.substr(colon)};
 }
@@ -121,7 +120,7 @@ Parsed<Upstream> parse_authority(std::string_view authority, const Scheme& schem
   const auto port = parse_decimal<std::uint64_t>(split->rest.substr(1));
   if (split->rest.front() != ':' || !port || *port == 0 ||
       *port > std::numeric_limits<std::uint16_t>::max()) {
-    return std::unexpected("has the port " + quoted(split->rest) + "; right would be " +
+    return std::unexpected("has the port " + log::quoted(split->rest) + "; right would be " +
                            range_text(1, std::numeric_limits<std::uint16_t>::max(), "") +
                            " behind one colon");
   }
@@ -165,7 +164,7 @@ bool is_utf8(std::string_view text) {
 Parsed<std::uint64_t> parse_number(std::string_view text, std::uint64_t least, std::uint64_t most) {
   const auto value = parse_decimal<std::uint64_t>(text);
   if (!value || *value < least || *value > most) {
-    return std::unexpected(quoted(text) + " is no number from " + range_text(least, most, ""));
+    return std::unexpected(log::quoted(text) + " is no number from " + range_text(least, most, ""));
   }
   return *value;
 }
@@ -183,12 +182,12 @@ Parsed<std::chrono::milliseconds> parse_duration(std::string_view text, std::chr
   const auto most_seconds = static_cast<std::uint64_t>(most.count());
   const auto least_seconds = static_cast<std::uint64_t>(least.count());
   if (!count) {
-    return std::unexpected(quoted(text) +
+    return std::unexpected(log::quoted(text) +
                            " is no duration; right would be seconds, or a whole number with s, m "
                            "or h behind it");
   }
   if (*count > most_seconds / factor || *count * factor < least_seconds) {
-    return std::unexpected(quoted(text) + " is out of range; right would be " +
+    return std::unexpected(log::quoted(text) + " is out of range; right would be " +
                            range_text(least_seconds, most_seconds, " seconds"));
   }
   return std::chrono::seconds(*count * factor);
@@ -203,11 +202,11 @@ Parsed<Upstream> parse_upstream(std::string_view text) {
   const auto* const scheme = std::ranges::find_if(
       kSchemes, [text](const Scheme& s) { return text.starts_with(s.prefix); });
   if (scheme == kSchemes.end()) {
-    return std::unexpected(quoted(text) + " is no upstream; right would be " +
+    return std::unexpected(log::quoted(text) + " is no upstream; right would be " +
                            std::string(kUrlForms));
   }
   auto upstream = parse_authority(text.substr(scheme->prefix.size()), *scheme);
-  if (!upstream) return std::unexpected(quoted(text) + " " + upstream.error());
+  if (!upstream) return std::unexpected(log::quoted(text) + " " + upstream.error());
   return upstream;
 }
 
@@ -221,13 +220,13 @@ std::string text_of(const Upstream& upstream) {
 Parsed<std::string> parse_folder(std::string_view text) {
   if (text.empty()) return std::unexpected("the folder name is empty; right would be INBOX");
   if (text.size() > kFolderOctets) {
-    return std::unexpected(quoted(text) + " is longer than 1000 octets");
+    return std::unexpected(log::quoted(text) + " is longer than 1000 octets");
   }
   const auto is_control = [](char c) {
     return static_cast<unsigned char>(c) < 0x20 || static_cast<unsigned char>(c) == 0x7F;
   };
   if (!is_utf8(text) || std::ranges::any_of(text, is_control)) {
-    return std::unexpected(quoted(text) +
+    return std::unexpected(log::quoted(text) +
                            " is no folder name; UTF-8 without control characters "
                            "is right");
   }
@@ -237,7 +236,7 @@ Parsed<std::string> parse_folder(std::string_view text) {
 Parsed<std::string> parse_path(std::string_view text) {
   if (text.empty()) return std::unexpected("the file name is empty");
   if (text.find('\0') != std::string_view::npos) {
-    return std::unexpected(quoted(text) + " holds a NUL octet");
+    return std::unexpected(log::quoted(text) + " holds a NUL octet");
   }
   return std::string(text);
 }
@@ -248,7 +247,7 @@ std::string not_a_choice(std::string_view text, std::span<const std::string_view
     if (!list.empty()) list += ", ";
     list += choice;
   }
-  return quoted(text) + " is none of " + list;
+  return log::quoted(text) + " is none of " + list;
 }
 
 }  // namespace popbridge::app
