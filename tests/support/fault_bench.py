@@ -1,0 +1,174 @@
+"""popbridge in front of a scripted IMAP server, and the invariants that hold whatever the server does."""
+
+import concurrent.futures
+import itertools
+import unittest
+
+import corpus
+from pop3_wire import Pop3Client
+from popbridge_process import PATIENCE_S, Popbridge
+from scripted_imap import ScriptedImap
+
+# For benches in which the server stalls. The others have a limit that a loaded machine never meets.
+STALL_TIMEOUT_S = 1
+CALM_TIMEOUT_S = 30
+# A client must have an answer, or the end, within this: a second connection may be tried.
+DEADLINE_S = 3 * STALL_TIMEOUT_S + PATIENCE_S
+_PARALLEL = 6
+
+MESSAGES = tuple(
+    b"From: a@example.org\r\nSubject: message %d\r\n\r\n%s" % (number, text)
+    for number, text in enumerate((
+        b"the first\r\n",
+        b".\r\n..\r\n.dot lines\r\nlast line is a dot\r\n.\r\n",
+        b"a1 OK done\r\n* 7 EXPUNGE\r\n* BYE x\r\n)\r\nno line end",
+        b"8 bit \xe4\xf6\xfc \x00 NUL\r\n",
+        b"0123456789" * 400 + b"\r\n",
+    ), 1))
+
+
+class Client(Pop3Client):
+    """Also takes a closed connection for an answer: None."""
+
+    def attempt(self, line):
+        """Status line of the answer; None if the connection ended instead."""
+        try:
+            return self.command(line)
+        except (ConnectionError, BrokenPipeError):
+            return None
+
+    def attempt_body(self, line):
+        """(status line or None, un-stuffed text or None). A text is only there if the final dot came;
+        a -ERR has none."""
+        status = self.attempt(line)
+        if status is None or not status.startswith(b"+OK"):
+            return status, None
+        try:
+            return status, self.read_body()
+        except ConnectionError:
+            return status, None
+
+
+class Bench:
+    """One server and one popbridge; both must be well at the end, whatever happened in between."""
+
+    def __init__(self, messages=MESSAGES, *, options=(), upstream=None, stalls=False,
+                 recovers=True, **server):
+        self.server = ScriptedImap(messages, **server)
+        timeout = STALL_TIMEOUT_S if stalls else CALM_TIMEOUT_S
+        url = self.server.insecure_url if upstream is None else upstream(self.server.port)
+        self.bridge = Popbridge(url, "--upstream-timeout", timeout, *options)
+        self.recovers = recovers
+        self._clients = []
+
+    def __enter__(self):
+        try:
+            self.bridge.start()
+        except BaseException:
+            self.server.stop()
+            raise
+        return self
+
+    def __exit__(self, kind, value, trace):
+        try:
+            if kind is None:
+                for client in self._clients:
+                    client.close()
+                if self.recovers:
+                    self.check_recovered()
+                self.bridge.stop()
+                if self.server.defects:
+                    raise AssertionError("the scripted server failed:\n" +
+                                         "\n".join(self.server.defects))
+            else:
+                value.add_note(f"log of popbridge:\n{self.bridge.log_text()}")
+        finally:
+            for client in self._clients:
+                client.close()
+            self.bridge.kill()
+            self.server.stop()
+
+    def connect(self):
+        client = Client(self.bridge.port(), timeout=DEADLINE_S)
+        self._clients.append(client)
+        return client
+
+    def try_login(self, password="secret", user="joe"):
+        """(client, status line of PASS or None)."""
+        client = self.connect()
+        client.ok(f"USER {user}")
+        return client, client.attempt(f"PASS {password}")
+
+    def login(self):
+        client, status = self.try_login()
+        if status is None or not status.startswith(b"+OK"):
+            raise AssertionError(f"login failed: {status}")
+        return client
+
+    def delete(self, *numbers):
+        """A session that marks these; the client and the status line of QUIT."""
+        client = self.login()
+        for number in numbers:
+            client.ok(f"DELE {number}")
+        self.check_nothing_changed()
+        return client, client.attempt("QUIT")
+
+    def check_nothing_changed(self):
+        """Nothing was flagged or removed upstream so far."""
+        changes = self.server.named("STORE", "EXPUNGE")
+        if changes:
+            raise AssertionError(f"changes before QUIT: {changes}")
+
+    def check_recovered(self):
+        """With a server that behaves, the next session of the same process works."""
+        self.server.behave()
+        client = self.connect()
+        client.login("joe", self.server.password)
+        count = len(self.server.uids())
+        if client.stat()[0] != count:
+            raise AssertionError(f"{client.stat()} after the fault, {count} messages are there")
+        if count:
+            check_text(client.retr(1), self.server.messages[0].octets)
+        client.quit()
+
+
+def check_text(text, octets):
+    expected = corpus.pop3_text(octets)
+    if text != expected:
+        raise AssertionError(f"not the message's octets: {text[:300]!r}, not {expected[:300]!r}")
+
+
+def code_of(status):
+    """"OK", "AUTH", "SYS/TEMP" and so on; "ERR" without a code, "closed" without an answer."""
+    if status is None:
+        return "closed"
+    if status.startswith(b"+OK"):
+        return "OK"
+    rest = status[5:]
+    return rest[1:rest.index(b"]")].decode() if rest.startswith(b"[") else "ERR"
+
+
+class FaultTest(unittest.TestCase):
+    """Runs the lines of a table, several at a time."""
+
+    def check_cases(self, cases, check):
+        """check(name, *values) for each name: values; all failures are reported."""
+        with concurrent.futures.ThreadPoolExecutor(_PARALLEL) as pool:
+            runs = {pool.submit(check, name, *_tuple(values)): name
+                    for name, values in cases.items()}
+            for run in concurrent.futures.as_completed(runs):
+                with self.subTest(runs[run]):
+                    run.result()
+
+    def assert_code(self, status, *wanted):
+        self.assertIn(code_of(status), wanted, status)
+
+
+def _tuple(values):
+    return values if isinstance(values, tuple) else (values,)
+
+
+def product(first, second):
+    """Table of all pairs of two tables."""
+    return {f"{a}, {b}": (x, y)
+            for (a, x), (b, y) in itertools.product(first.items(), second.items())}
