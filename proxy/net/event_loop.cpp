@@ -148,7 +148,10 @@ void EventLoop::run() {
 }
 
 void EventLoop::run_once(bool wait) {
-  uv_run(&core_->loop, wait ? UV_RUN_ONCE : UV_RUN_NOWAIT);
+  // UV_RUN_ONCE of libuv 1.44 sleeps for an event though it has just run a timer that was due.
+  uv_update_time(&core_->loop);
+  const bool sleep = wait && uv_backend_timeout(&core_->loop) != 0;
+  uv_run(&core_->loop, sleep ? UV_RUN_ONCE : UV_RUN_NOWAIT);
 }
 
 void EventLoop::stop() {

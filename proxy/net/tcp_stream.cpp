@@ -173,6 +173,11 @@ void TcpStream::Core::end_of_input() {
 
 void TcpStream::Core::write(std::string_view octets) {
   if (octets.empty() || failure_ || finishing) return;
+  write_or_queue(octets);
+  queued_told_ = queued_bytes();
+}
+
+void TcpStream::Core::write_or_queue(std::string_view octets) {
   if (write_in_flight_) {
     pending_.append(octets);
     return;
@@ -222,6 +227,8 @@ void TcpStream::Core::write_done(int status) {
   } else if (finishing) {
     shut_down();
   }
+  const std::size_t queued = queued_bytes();
+  if (std::exchange(queued_told_, queued) <= queued) return;
   if (observer != nullptr) observer->on_written();
 }
 

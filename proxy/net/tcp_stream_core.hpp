@@ -43,6 +43,7 @@ struct TcpStream::Core final : HandleCore {
   void sync_reading();
   void received(std::size_t count);
   void end_of_input();
+  void write_or_queue(std::string_view octets);
   void submit(std::string octets);
   void write_done(int status);
   void fail_later(int uv_error);
@@ -61,7 +62,8 @@ struct TcpStream::Core final : HandleCore {
   bool output_ended_ = false;  ///< FIN is sent
   bool closing_ = false;
   bool write_in_flight_ = false;
-  std::string pending_;  ///< the next request, gathered while one is in flight
+  std::size_t queued_told_ = 0;  ///< what the owner last could know of queued_bytes()
+  std::string pending_;          ///< the next request, gathered while one is in flight
   std::optional<std::string> failure_;
   bool read_since_failure_ = false;
   int turns_after_failure_ = 0;
