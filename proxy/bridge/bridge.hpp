@@ -14,6 +14,7 @@
 #include "bridge/error_map.hpp"
 #include "bridge/maildrop.hpp"
 #include "bridge/retrieval.hpp"
+#include "bridge/sequence_map.hpp"
 #include "bridge/settings.hpp"
 #include "bridge/update.hpp"
 #include "bridge/upstream_opening.hpp"
@@ -128,6 +129,7 @@ class Bridge {
   void finish_retrieval(const Retrieval& retrieval);
   void fail_retrieval(const Retrieval& retrieval, const Failure& failure);
   void on_probe_event(Retrieving& retrieving, const imap::Event& event);
+  void note_gone(const imap::Event& event);
   void on_update_event(Updating& updating, const imap::Event& event);
   /// `lost`: the upstream was lost for good before the outcome was known.
   void finish_update(const Update& update, const std::optional<Failure>& lost);
@@ -159,6 +161,7 @@ class Bridge {
   Secret password_;
   std::string_view mechanism_;
   std::optional<Maildrop> maildrop_;  ///< from login on
+  SequenceMap sequence_map_;          ///< of the upstream connection there is
   bool read_only_ = false;
   bool generation_lost_ = false;      ///< UIDVALIDITY changed: our UIDs mean nothing any more
   bool reconnected_ = false;          ///< since the last command that upstream answered

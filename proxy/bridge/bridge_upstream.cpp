@@ -131,6 +131,7 @@ void Bridge::on_upstream_event(const imap::Event& event) {
     return;
   }
   watch_mailbox(event);
+  note_gone(event);
   if (auto* retrieving = std::get_if<Retrieving>(&task_)) {
     on_retrieval_event(*retrieving, event);
   } else if (auto* updating = std::get_if<Updating>(&task_)) {
@@ -173,6 +174,7 @@ void Bridge::on_opening_event(const imap::Event& event) {
 void Bridge::on_opened() {
   link_ = Link::kReady;
   read_only_ = opening_->read_only();
+  sequence_map_ = opening_->take_sequence_map();
   const std::uint32_t uid_validity = opening_->uid_validity();
   if (!maildrop_) {
     maildrop_ = opening_->take_maildrop();
@@ -288,6 +290,20 @@ void Bridge::on_probe_event(Retrieving& retrieving, const imap::Event& event) {
 }
 
 // --- QUIT ---
+
+// Messages that went, whoever removed them. Only an update is interested, but the map must be kept
+// in step.
+void Bridge::note_gone(const imap::Event& event) {
+  auto* updating = std::get_if<Updating>(&task_);
+  if (const auto* expunged = std::get_if<imap::Expunged>(&event)) {
+    const std::optional<imap::Uid> uid = sequence_map_.expunge(expunged->sequence);
+    if (uid && updating != nullptr) updating->update.on_gone(*uid);
+  } else if (const auto* vanished = std::get_if<imap::Vanished>(&event)) {
+    // Numbers move without being named; and some servers report as vanished what is still there, so
+    // this is no confirmation.
+    if (!vanished->earlier) sequence_map_.forget();
+  }
+}
 
 void Bridge::on_update_event(Updating& updating, const imap::Event& event) {
   updating.update.on_event(event, *upstream_);

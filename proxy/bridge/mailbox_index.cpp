@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 namespace popbridge::bridge {
 
@@ -72,6 +73,13 @@ std::expected<Maildrop, IndexError> MailboxIndex::finish() {
   Maildrop maildrop(uid_validity_);
   for (const Found& message : found_) {
     if (!message.deleted) maildrop.append(imap::Uid(message.uid), message.octets);
+  }
+  // UIDs ascend with sequence numbers; with all messages listed and none gone, that is the map.
+  if (expunged_ == 0) {
+    std::vector<std::uint32_t> uids;
+    uids.reserve(found_.size());
+    for (const Found& message : found_) uids.push_back(message.uid);
+    sequence_map_ = SequenceMap(std::move(uids));
   }
   found_ = {};
   return maildrop;

@@ -6,9 +6,11 @@
 #include <expected>
 #include <optional>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "bridge/maildrop.hpp"
+#include "bridge/sequence_map.hpp"
 #include "imap/response.hpp"
 
 namespace popbridge::bridge {
@@ -38,6 +40,8 @@ class MailboxIndex {
 
   /// The maildrop, once every index FETCH completed. Sizes the server did not tell count as 0.
   [[nodiscard]] std::expected<Maildrop, IndexError> finish();
+  /// After finish(): the UIDs by sequence number; knows nothing if the listing cannot tell.
+  [[nodiscard]] SequenceMap take_sequence_map() { return std::move(sequence_map_); }
 
  private:
   struct Found {
@@ -50,6 +54,7 @@ class MailboxIndex {
 
   std::size_t max_messages_;
   std::vector<Found> found_;
+  SequenceMap sequence_map_;
   std::uint64_t exists_ = 0;
   std::uint64_t exists_at_select_ = 0;
   std::uint64_t expunged_ = 0;  ///< since SELECT completed

@@ -89,9 +89,8 @@ void Update::enter(Step step, imap::ClientSession& upstream) {
       for (const std::string& piece : remove_.chunks(kSetOctets)) {
         sent_.push_back({upstream.uid_expunge(piece), Kind::kExpunge});
       }
-      send_search_for_ours(upstream);
       break;
-    case Step::kSearchAgain:
+    case Step::kVerify:  // behind a NOOP, so that the server looks at the mailbox as it is now
       sent_.push_back({upstream.noop(), Kind::kOther});
       send_search_for_ours(upstream);
       break;
@@ -109,7 +108,6 @@ void Update::enter(Step step, imap::ClientSession& upstream) {
       sent_.push_back({upstream.expunge(), Kind::kExpunge});
       send_store(upstream, foreign_, imap::StoreAction::kAdd, imap::Flag::kDeleted,
                  Kind::kReflagForeign);
-      send_search_for_ours(upstream);
       break;
     case Step::kTakeBack:
       send_store(upstream, left_, imap::StoreAction::kRemove, imap::Flag::kDeleted, Kind::kOther);
@@ -167,9 +165,11 @@ void Update::on_completed(const imap::Completed& completed, imap::ClientSession&
 void Update::on_flight_over(imap::ClientSession& upstream) {
   switch (step_) {
     case Step::kFlagAndExpunge:
-    case Step::kSearchAgain:
     case Step::kExpungeAll:
-      judge_removal(upstream);
+      judge_expunge(upstream);
+      break;
+    case Step::kVerify:
+      judge_search(upstream);
       break;
     case Step::kFindForeign:
       if (!search_answered_) {
@@ -203,20 +203,28 @@ void Update::judge_only_ours(imap::ClientSession& upstream) {
   give_up(upstream);
 }
 
-void Update::judge_removal(imap::ClientSession& upstream) {
-  if (search_answered_) {
-    left_ = intersection(found_, remove_);
-    remaining_ = left_.size();
-    if (left_.empty()) {  // gone, by us or by somebody else: that is what was asked for
-      state_ = State::kDone;
-      return;
-    }
+bool Update::all_named_gone() const {
+  std::vector<imap::Uid> sorted = gone_;
+  std::ranges::sort(sorted);
+  imap::UidSet gone;
+  for (const imap::Uid uid : sorted) gone.add(uid);
+  return difference(remove_, gone).empty();
+}
+
+void Update::judge_expunge(imap::ClientSession& upstream) {
+  if (all_named_gone()) {
+    remaining_ = 0;
+    state_ = State::kDone;
   } else {
-    left_ = remove_;
-    remaining_ = remove_.size();
+    enter(Step::kVerify, upstream);
   }
-  if (!refused_ && step_ != Step::kSearchAgain) {
-    enter(Step::kSearchAgain, upstream);
+}
+
+void Update::judge_search(imap::ClientSession& upstream) {
+  left_ = search_answered_ ? intersection(found_, remove_) : remove_;
+  remaining_ = left_.size();
+  if (left_.empty()) {  // gone, by us or by somebody else: that is what was asked for
+    state_ = State::kDone;
     return;
   }
   if (!refused_) failure_ = upstream_unavailable("server said OK but the messages are still there");

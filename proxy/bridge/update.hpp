@@ -15,7 +15,8 @@
 namespace popbridge::bridge {
 
 /// Marks and removes exactly the given messages, in one flight where the server has UID EXPUNGE,
-/// and believes that they are gone only when a search says so. Without UID EXPUNGE it takes the
+/// and believes that they are gone only when the server named each as expunged, or else when a
+/// search behind that does not find them. Without UID EXPUNGE it takes the
 /// \Deleted flags of others off, makes sure that only ours are left, expunges, and puts them back
 /// (RFC 4549 section 4.2.4). Everything is by UID and may be done again, so a lost connection is no
 /// loss.
@@ -33,6 +34,8 @@ class Update {
   /// Begins, or begins again on a new connection to the same mailbox generation.
   void start(imap::ClientSession& upstream);
   void on_event(const imap::Event& event, imap::ClientSession& upstream);
+  /// The server said that this message is gone, ours or not. Comes before on_event().
+  void on_gone(imap::Uid uid) { gone_.push_back(uid); }
 
   [[nodiscard]] State state() const { return state_; }
   [[nodiscard]] const imap::UidSet& to_remove() const { return remove_; }
@@ -47,11 +50,11 @@ class Update {
 
  private:
   enum class Step {
-    kFlagAndExpunge,  ///< STORE, UID EXPUNGE and the search for what is left, in one flight
-    kSearchAgain,     ///< the search said that some are left: ask again behind a NOOP
+    kFlagAndExpunge,  ///< STORE and UID EXPUNGE, in one flight
+    kVerify,          ///< not all were named as expunged: search for what is left
     kFindForeign,     ///< no UID EXPUNGE: which messages are flagged \Deleted already?
     kFlagOnlyOurs,    ///< foreign flags off, ours on, and a search that must find only ours
-    kExpungeAll,      ///< EXPUNGE, foreign flags on again, and the search for what is left
+    kExpungeAll,      ///< EXPUNGE, and foreign flags on again, in one flight
     kTakeBack,        ///< it failed: our \Deleted flags off what is left, foreign ones on
   };
   enum class Kind { kSeen, kFlag, kUnflagForeign, kReflagForeign, kExpunge, kSearch, kOther };
@@ -66,7 +69,9 @@ class Update {
   void enter(Step step, imap::ClientSession& upstream);
   void on_completed(const imap::Completed& completed, imap::ClientSession& upstream);
   void on_flight_over(imap::ClientSession& upstream);
-  void judge_removal(imap::ClientSession& upstream);
+  [[nodiscard]] bool all_named_gone() const;
+  void judge_expunge(imap::ClientSession& upstream);
+  void judge_search(imap::ClientSession& upstream);
   void judge_only_ours(imap::ClientSession& upstream);
   void note_refusal(const imap::Completed& completed);
   void give_up(imap::ClientSession& upstream);
@@ -74,8 +79,9 @@ class Update {
   imap::UidSet remove_;
   imap::UidSet mark_seen_;
   imap::UidSet foreign_;  ///< flagged \Deleted by others, taken off for the time of our EXPUNGE
-  imap::UidSet found_;    ///< what the searches of this flight found
-  imap::UidSet left_;     ///< ours that are still there, by the last search that was answered
+  std::vector<imap::Uid> gone_;  ///< named by the server as expunged
+  imap::UidSet found_;           ///< what the searches of this flight found
+  imap::UidSet left_;  ///< ours that are still there, by the last search that was answered
   State state_ = State::kRunning;
   Step step_ = Step::kFlagAndExpunge;
   std::vector<Sent> sent_;  ///< of this flight, not completed yet

@@ -52,6 +52,8 @@ class UpstreamOpening {
   [[nodiscard]] std::uint32_t uid_validity() const { return index_.uid_validity(); }
   /// The listing; to be taken once, and only if it was asked for.
   [[nodiscard]] Maildrop take_maildrop() { return std::move(maildrop_); }
+  /// Goes with the listing; without one it knows nothing.
+  [[nodiscard]] SequenceMap take_sequence_map() { return index_.take_sequence_map(); }
 
  private:
   void on_greeting(const imap::Greeted& greeting);
