@@ -1,0 +1,100 @@
+"""Base of the tests with real mail programs: a mailbox full of nasty messages, a home for the client, and
+a comparison of every octet it downloaded."""
+
+import collections
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import corpus
+from bridged import BridgedTest
+from popbridge_process import need_tool
+
+# How long one run of a client may take.
+CLIENT_TIMEOUT_S = 60
+
+
+class ClientTest(BridgedTest):
+    """Gives self.user with the nasty mailbox, self.texts (what POP3 says of it), self.home."""
+
+    listen_tls = True
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.certificate = cls.dovecot.authority.certificate
+
+    def setUp(self):
+        self.messages = [octets for _, octets in corpus.messages()]
+        self.home = Path(tempfile.mkdtemp(prefix="popbridge-client-"))
+        self.addCleanup(shutil.rmtree, self.home)
+        self.home.chmod(0o755)
+        self.fill(self.messages)
+
+    def fill(self, messages):
+        """A new user with these messages becomes self.user."""
+        self.user = self.dovecot.mailbox(messages)
+        with self.dovecot.open(self.user) as mailbox:
+            self.texts = [corpus.pop3_text(body) for body in mailbox.bodies()]
+        self.assertEqual(len(self.texts), len(messages))
+
+    def leave_out_lines_over(self, octets):
+        """Only messages without a longer line: what the client under test can digest at all."""
+        self.messages = [message for message in self.messages
+                         if max(map(len, message.split(b"\n"))) <= octets]
+        self.fill(self.messages)
+
+    def run_client(self, *command, accept=(0,)):
+        """Runs the program with self.home as HOME; returns what it printed on standard output."""
+        environment = {"PATH": os.environ["PATH"], "HOME": str(self.home), "LC_ALL": "C"}
+        result = subprocess.run([need_tool(command[0]), *map(str, command[1:])],
+                                stdin=subprocess.DEVNULL, capture_output=True, cwd=self.home,
+                                env=environment, timeout=CLIENT_TIMEOUT_S, check=False)
+        if result.returncode not in accept:
+            self.fail(f"{command[0]} ended with {result.returncode}\n"
+                      f"{result.stdout[-2000:]!r}\n{result.stderr[-2000:]!r}\n"
+                      f"{self.bridge.log_text()[-2000:]}")
+        return result.stdout
+
+    def secret_file(self, name, text):
+        """A file in the home that only its owner can read, as clients demand for passwords."""
+        path = self.home / name
+        path.touch(mode=0o600)
+        path.write_text(text)
+        return path
+
+    def maildir(self, owner=None):
+        directory = self.home / "Maildir"
+        for folder in (directory, directory / "cur", directory / "new", directory / "tmp"):
+            folder.mkdir(exist_ok=True)
+            if owner is not None and os.geteuid() == 0:
+                shutil.chown(folder, owner)
+        return directory
+
+    def compare(self, downloaded, expected):
+        """Both as collections of octets, in any order, each message as often as it is there."""
+        got, due = collections.Counter(downloaded), collections.Counter(expected)
+        for kind, difference in (("missing", due - got), ("not expected", got - due)):
+            for octets in difference:
+                self.fail(f"{kind}: {len(octets)} octets {octets[:200]!r} ... {octets[-80:]!r}")
+        self.assertEqual(len(downloaded), len(self.texts))
+
+    def check_emptied(self):
+        self.assertEqual(self.imap(self.user).uids(), [])
+
+    def check_kept(self):
+        mailbox = self.imap(self.user)
+        self.assertEqual(len(mailbox.uids()), len(self.texts))
+        self.assertEqual(set().union(*mailbox.flags().values()), set())
+
+
+def with_lf(text):
+    """The text as Unix programs store it."""
+    return text.replace(b"\r\n", b"\n")
+
+
+def contents(directory):
+    """The files of a directory, as octets."""
+    return [path.read_bytes() for path in sorted(directory.iterdir()) if path.is_file()]
