@@ -44,6 +44,10 @@ finish() {
     say "stopped before the end"
     failed=$((failed + 1))
   fi
+  if ((passed + failed == 0)); then
+    say "no test was run"
+    failed=1
+  fi
   printf '%d passed, %d failed\n' "$passed" "$failed"
   exit $((failed > 0))
 }
