@@ -16,7 +16,8 @@
 
 namespace {
 
-using namespace popbridge;
+namespace app = popbridge::app;
+namespace log = popbridge::log;
 
 int fail(int exit_code, const std::string& reason) {
   std::cerr << "popbridge: " + reason + "\n";
@@ -41,9 +42,9 @@ int serve(const app::Values& values, const app::Host& host) {
     std::cout << "configuration ok\n";
     return app::kExitOk;
   }
-  app::App app(*std::move(config), logger);
-  if (const auto opened = app.open(); !opened) return fail(app::kExitSettings, opened.error());
-  return app.run();
+  app::App program(*std::move(config), logger);
+  if (const auto opened = program.open(); !opened) return fail(app::kExitSettings, opened.error());
+  return program.run();
 }
 
 int run(char* const* arguments) {
@@ -69,6 +70,6 @@ int main(int argc, char** argv) {
   try {
     return run(argv + (argc > 0 ? 1 : 0));
   } catch (const std::exception& error) {
-    return fail(popbridge::app::kExitFailure, error.what());
+    return fail(app::kExitFailure, error.what());
   }
 }

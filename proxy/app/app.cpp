@@ -107,7 +107,7 @@ int App::close_workers() {
     if (left.empty()) continue;
     exit_code = kExitLeftOver;
     // libuv still points into it: freeing it would be worse than leaving it to the end.
-    static_cast<void>(worker.release());
+    [[maybe_unused]] const Worker* const left_behind = worker.release();
   }
   workers_.clear();
   logger_.write(Level::kInfo,

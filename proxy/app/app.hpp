@@ -29,6 +29,7 @@ class App {
   App(Config config, log::Logger& logger);
   App(const App&) = delete;
   App& operator=(const App&) = delete;
+  ~App() = default;
 
   /// Binds all listeners of all workers. The error is one line.
   [[nodiscard]] std::expected<void, std::string> open();

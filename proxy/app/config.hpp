@@ -16,7 +16,7 @@ namespace popbridge::app {
 
 /// Something the operator should know about the settings, for the log at start.
 struct Notice {
-  log::Level level;
+  log::Level level = log::Level::kInfo;
   log::Line line;
 };
 

@@ -4,10 +4,10 @@
 #include <cerrno>
 #include <charconv>
 #include <cstdint>
-#include <cstring>
 #include <filesystem>
 #include <limits>
 #include <sched.h>
+#include <system_error>
 
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -21,7 +21,7 @@ namespace {
 constexpr std::size_t kFileOctets = 1024UL * 1024UL;
 
 std::string reason(int error_number) {
-  return std::strerror(error_number);
+  return std::system_category().message(error_number);
 }
 
 class Descriptor {

@@ -129,8 +129,8 @@ std::string blame(std::string_view name, std::string_view origin) {
 std::string unknown_setting(std::string_view prefix, std::string_view name,
                             std::string_view origin) {
   const std::string dashes(prefix);
-  std::string text = "there is no setting " + log::quoted(dashes + std::string(name)) + " (" +
-                     std::string(origin) + ")";
+  const std::string text = "there is no setting " + log::quoted(dashes + std::string(name)) + " (" +
+                           std::string(origin) + ")";
   const std::string_view nearest = nearest_option(name);
   if (!nearest.empty()) return text + "; is " + dashes + std::string(nearest) + " meant?";
   return text + "; --help lists all";

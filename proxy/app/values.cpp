@@ -82,7 +82,7 @@ struct Authority {
 Parsed<Authority> split_authority(std::string_view authority) {
   if (authority.starts_with('[')) {
     const std::size_t end = authority.find(']');
-    if (end == std::string_view::npos) return std::unexpected("has a \"[\" without \"]\"");
+    if (end == std::string_view::npos) return std::unexpected(R"(has a "[" without "]")");
     const std::string bracketed(authority.substr(0, end + 1));
     const auto address = net::Address::parse(bracketed + ":0");
     if (!address || address->ip.find(':') == std::string::npos) {

@@ -11,8 +11,8 @@ namespace popbridge::log {
 
 enum class Level { kError, kWarning, kInfo, kDebug };
 
-/// `text` in double quotes, as log lines and messages to the operator show it: escaped and cut as by
-/// escape() at kValueOctets, with `"` behind a backslash too.
+/// `text` in double quotes, as log lines and messages to the operator show it: escaped and cut as
+/// by escape() at kValueOctets, with `"` behind a backslash too.
 [[nodiscard]] std::string quoted(std::string_view text);
 
 /// Octets of a value that are shown; more says nothing that helps and fills disks.
