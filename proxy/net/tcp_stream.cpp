@@ -15,8 +15,10 @@ namespace popbridge::net {
 namespace {
 
 /// How long close_after_flush() waits without progress: for the other side to read, and once all is
-/// sent, for it to close.
-constexpr std::uint64_t kLingerMs = 5'000;
+/// sent, for it to close. Looked at in steps, so that a loop that was busy for a while does not
+/// take its own delay for that of the other side.
+constexpr int kLingerLooks = 5;
+constexpr std::uint64_t kLingerLookMs = 1'000;
 /// How long close_after_flush() goes on flushing to somebody who reads, but slowly.
 constexpr std::chrono::milliseconds kFlushLimit{60'000};
 /// How many loop turns go on reading what had arrived before a write failed.
@@ -266,7 +268,7 @@ void TcpStream::Core::on_timer(uv_timer_t* handle) {
   if (core.failure_) {
     core.report_failure();
   } else if (core.finishing) {
-    core.linger_over();
+    core.look_at_progress();
   }
 }
 
@@ -276,7 +278,7 @@ void TcpStream::Core::close_after_flush() {
   if (failure_) return;  // the timer that reports it is running
   queued_at_last_look_ = queued_bytes();
   flush_deadline_ = loop.now() + kFlushLimit;
-  uv_timer_start(&timer, &Core::on_timer, kLingerMs, 0);
+  linger();
   sync_reading();
   if (!write_in_flight_) shut_down();
 }
@@ -301,16 +303,19 @@ void TcpStream::Core::shut_down_done(int status) {
     die(status < 0 ? error_text(status) : "closed");
     return;
   }
-  uv_timer_start(&timer, &Core::on_timer, kLingerMs, 0);
+  linger();
 }
 
-void TcpStream::Core::linger_over() {
+void TcpStream::Core::linger() {
+  looks_left_ = kLingerLooks;
+  uv_timer_start(&timer, &Core::on_timer, kLingerLookMs, kLingerLookMs);
+}
+
+void TcpStream::Core::look_at_progress() {
   const std::size_t queued = queued_bytes();
-  if (!output_ended_ && queued < queued_at_last_look_ && loop.now() < flush_deadline_) {
-    queued_at_last_look_ = queued;
-    uv_timer_start(&timer, &Core::on_timer, kLingerMs, 0);
-    return;
-  }
+  if (std::exchange(queued_at_last_look_, queued) > queued) looks_left_ = kLingerLooks;
+  const bool flushes_for_ever = !output_ended_ && loop.now() >= flush_deadline_;
+  if (--looks_left_ > 0 && !flushes_for_ever) return;
   die(output_ended_ ? "closed; the other side did not close in time"
                     : "closed; the other side did not read the rest in time");
 }

@@ -50,7 +50,8 @@ struct TcpStream::Core final : HandleCore {
   void report_failure();
   void shut_down();
   void shut_down_done(int status);
-  void linger_over();
+  void linger();
+  void look_at_progress();
   void die(std::string text);
 
   bool reading_wanted_ = false;
@@ -67,6 +68,7 @@ struct TcpStream::Core final : HandleCore {
   std::optional<std::string> failure_;
   bool read_since_failure_ = false;
   int turns_after_failure_ = 0;
+  int looks_left_ = 0;
   std::size_t queued_at_last_look_ = 0;
   std::chrono::milliseconds flush_deadline_{0};
 };

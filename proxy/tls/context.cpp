@@ -9,6 +9,7 @@
 #include <span>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <arpa/inet.h>
 #include <openssl/err.h>
@@ -186,22 +187,31 @@ ssl_st* ServerContext::new_connection() const {
   return connection;
 }
 
-/// The newest session the server gave us. Connections on several threads share it.
+/// The newest session the server gave us, with the result of its verification. Connections on
+/// several threads share it, and OpenSSL writes into a session that it resumes (its own
+/// SSL_SESSION_dup() gives one that cannot be resumed), so it is kept in serialised form.
 struct ClientContext::SessionStore {
   static int keep(SSL* connection, SSL_SESSION* session) {
     auto* store = static_cast<SessionStore*>(SSL_CTX_get_app_data(SSL_get_SSL_CTX(connection)));
+    const int size = i2d_SSL_SESSION(session, nullptr);
+    if (size <= 0) return 0;
+    std::vector<unsigned char> octets(static_cast<std::size_t>(size));
+    unsigned char* end = octets.data();
+    i2d_SSL_SESSION(session, &end);
     const std::lock_guard lock(store->mutex);
-    store->newest.reset(session);
-    return 1;  // the reference is ours now
+    store->newest.swap(octets);
+    return 0;  // the reference stays OpenSSL's
   }
-  /// A copy, because OpenSSL writes into a session while it is resumed.
   Owned<SSL_SESSION> copy() {
     const std::lock_guard lock(mutex);
-    return Owned<SSL_SESSION>(newest ? SSL_SESSION_dup(newest.get()) : nullptr);
+    const unsigned char* octets = newest.data();
+    return Owned<SSL_SESSION>(
+        newest.empty() ? nullptr
+                       : d2i_SSL_SESSION(nullptr, &octets, static_cast<long>(newest.size())));
   }
 
   std::mutex mutex;
-  Owned<SSL_SESSION> newest;
+  std::vector<unsigned char> newest;
 };
 
 std::expected<std::shared_ptr<const ClientContext>, std::string> ClientContext::make(

@@ -17,7 +17,8 @@ namespace {
 constexpr std::size_t kMaxBarrenRecords = 100;
 /// RFC 8446 section 5.1: the most plaintext one record carries.
 constexpr std::size_t kMaxRecordOctets = 16384;
-/// RFC 8446 section 5.1: a connection begins with a record of type handshake.
+/// RFC 8446 section 5.1: a connection begins with a record of type handshake, or with a refusal.
+constexpr char kAlertRecord = 21;
 constexpr char kHandshakeRecord = 22;
 
 }  // namespace
@@ -62,7 +63,10 @@ Engine::Step Engine::fail(std::string error) {
 
 void Engine::receive(std::string_view ciphertext) {
   if (ciphertext.empty() || !connection_) return;
-  if (!std::exchange(seen_input_, true)) looks_like_tls_ = ciphertext.front() == kHandshakeRecord;
+  if (!std::exchange(seen_input_, true)) {
+    const char first = ciphertext.front();
+    looks_like_tls_ = first == kHandshakeRecord || first == kAlertRecord;
+  }
   std::size_t taken = 0;
   const int result =
       BIO_write_ex(SSL_get_rbio(connection_.get()), ciphertext.data(), ciphertext.size(), &taken);

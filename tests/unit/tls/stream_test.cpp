@@ -1,0 +1,697 @@
+#include "tls/stream.hpp"
+
+#include <openssl/ssl.h>
+
+#include "unit/tls/tls_fixture.hpp"
+
+using namespace popbridge;
+using namespace std::chrono_literals;
+using test::pattern;
+using test::Recorder;
+using test::TcpPair;
+using test::TlsEnd;
+using test::TlsFixture;
+
+namespace {
+
+constexpr std::size_t kMiB = 1024 * 1024;
+
+/// A TLS client without streams, for records and messages that tls::Stream never sends.
+class RawTls {
+ public:
+  RawTls(TlsFixture& fixture, net::TcpStream& transport)
+      : fixture_(fixture),
+        transport_(transport),
+        context_(SSL_CTX_new(TLS_client_method())),
+        ssl_(SSL_new(context_)) {
+    SSL_set_bio(ssl_, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+    SSL_set_connect_state(ssl_);
+    transport_.set_observer(&seen);
+    transport_.set_reading(true);
+  }
+  RawTls(const RawTls&) = delete;
+  RawTls& operator=(const RawTls&) = delete;
+  ~RawTls() {
+    SSL_free(ssl_);
+    SSL_CTX_free(context_);
+  }
+  SSL* ssl() { return ssl_; }
+  /// What SSL has to say goes to the transport. Returns how many octets that were.
+  std::size_t flush() {
+    char* octets = nullptr;
+    const long size = BIO_get_mem_data(SSL_get_wbio(ssl_), &octets);
+    if (size <= 0) return 0;
+    transport_.write({octets, static_cast<std::size_t>(size)});
+    static_cast<void>(BIO_reset(SSL_get_wbio(ssl_)));
+    return static_cast<std::size_t>(size);
+  }
+  /// One attempt with what has arrived.
+  bool shake_hands() {
+    BIO_write(SSL_get_rbio(ssl_), seen.received.data(), static_cast<int>(seen.received.size()));
+    seen.received.clear();
+    const bool done = SSL_do_handshake(ssl_) == 1;
+    flush();
+    return done;
+  }
+  void connect() {
+    fixture_.run_until([this] { return shake_hands(); });
+  }
+  Recorder seen;
+
+ private:
+  TlsFixture& fixture_;
+  net::TcpStream& transport_;
+  SSL_CTX* context_;
+  SSL* ssl_;
+};
+
+/// Reads the types and lengths of TLS records as they pass on the wire.
+struct RecordList {
+  std::vector<std::size_t> application_data;
+  void read(std::string_view wire) {
+    while (wire.size() >= 5) {
+      const std::size_t size =
+          static_cast<unsigned char>(wire[3]) * 256U + static_cast<unsigned char>(wire[4]);
+      if (wire[0] == 23) application_data.push_back(size);
+      wire.remove_prefix(std::min(wire.size(), 5 + size));
+    }
+  }
+};
+
+}  // namespace
+
+TEST_CASE("After the handshake both ends talk, and the log can say how") {
+  TlsFixture fixture;
+  {
+    TlsEnd client, server;
+    fixture.begin(client, server);
+    CHECK(client.stream->description() == "");
+    fixture.run_until([&] { return client.established && server.established; });
+    CHECK(client.stream->description() == server.stream->description());
+    CHECK(client.stream->description().starts_with("TLSv1.3 TLS_"));
+    client.stream->set_reading(true);
+    server.stream->set_reading(true);
+    client.stream->write("ping");
+    server.stream->write("pong");
+    fixture.run_until(
+        [&] { return client.seen.received == "pong" && server.seen.received == "ping"; });
+  }
+  fixture.require_clean_end();
+}
+
+TEST_CASE("Plaintext written before the handshake ended is queued and sent behind it") {
+  TlsFixture fixture;
+  {
+    TlsEnd client, server;
+    fixture.begin(client, server);
+    client.stream->write("early ");
+    client.stream->write("bird");
+    CHECK(client.stream->queued_bytes() == 10);
+    server.stream->set_reading(true);
+    fixture.run_until([&] { return server.seen.received == "early bird"; });
+    CHECK(client.established);
+    CHECK(client.stream->queued_bytes() == 0);
+    CHECK(client.seen.written >= 1);
+  }
+  fixture.require_clean_end();
+}
+
+TEST_CASE("Octets arrive in order in both directions, whatever the sizes of writes and reads") {
+  TlsFixture fixture;
+  {
+    TlsEnd client, server;
+    fixture.connect(client, server);
+    const std::string up = pattern(3 * kMiB, 3);
+    const std::string down = pattern(3 * kMiB, 4);
+    test::RandomSizes rooms(40'000), writes(60'000), pauses(4);
+    // Rooms of every size, and pauses in the middle: what stays inside must come first afterwards.
+    const auto make_difficult = [&](TlsEnd& end) {
+      end.seen.in_read = [&] {
+        end.seen.room = rooms.next();
+        if (pauses.next() == 1) end.stream->set_reading(false);
+      };
+    };
+    make_difficult(client);
+    make_difficult(server);
+    std::string_view up_left = up, down_left = down;
+    const auto write_some = [&](tls::Stream& stream, std::string_view& left) {
+      const std::string_view piece = left.substr(0, writes.next());
+      stream.write(piece);
+      left.remove_prefix(piece.size());
+    };
+    fixture.run_until([&] {
+      write_some(*client.stream, up_left);
+      write_some(*server.stream, down_left);
+      client.stream->set_reading(true);
+      server.stream->set_reading(true);
+      return server.seen.received.size() == up.size() && client.seen.received.size() == down.size();
+    });
+    CHECK((server.seen.received == up));
+    CHECK((client.seen.received == down));
+  }
+  fixture.require_clean_end();
+}
+
+TEST_CASE("One write of up to 16384 octets is one record; more is split") {
+  TlsFixture fixture;
+  {
+    struct Case {
+      std::size_t size;
+      std::size_t records;
+    };
+    const auto c = GENERATE(values<Case>({{1, 1}, {16384, 1}, {16385, 2}, {50'000, 4}}));
+    TcpPair pair = test::connect_pair(fixture);
+    TlsEnd server;
+    fixture.serve(server, std::move(pair.server), fixture.server_context());
+    RawTls client(fixture, *pair.client);
+    client.connect();
+    fixture.run_until([&] { return server.established; });
+    fixture.settle();
+    client.seen.received.clear();
+    server.stream->write(pattern(c.size));
+    const std::size_t overhead = 5 + 1 + 16;
+    fixture.run_until([&] { return client.seen.received.size() >= c.size + c.records * overhead; });
+    RecordList records;
+    records.read(client.seen.received);
+    CHECK(records.application_data.size() == c.records);
+  }
+  fixture.require_clean_end();
+}
+
+TEST_CASE("Without room the rest stays inside, and comes first on resume without new input") {
+  TlsFixture fixture;
+  {
+    TlsEnd client, server;
+    fixture.connect(client, server);
+    server.seen.capacity = 7;
+    const std::string sent = pattern(40'000);
+    client.stream->write(sent);
+    server.stream->set_reading(true);
+    fixture.run_until([&] { return server.seen.received.size() == 7; });
+    fixture.settle();
+    const int asked = server.seen.reads_asked;
+    fixture.run_for(50ms);
+    CHECK(server.seen.reads_asked == asked);
+    server.seen.capacity = SIZE_MAX;
+    server.stream->set_reading(true);
+    CHECK(server.seen.received.size() == 7);
+    fixture.run_until([&] { return server.seen.received.size() == sent.size(); });
+    CHECK((server.seen.received == sent));
+  }
+  fixture.require_clean_end();
+}
+
+TEST_CASE("A reader that stops is felt by the writer: bounded inside, queued at the sender") {
+  TlsFixture fixture;
+  {
+    TlsEnd client, server;
+    fixture.connect(client, server);
+    server.seen.capacity = 100'000;
+    const std::string sent = pattern(20 * kMiB);
+    client.stream->write(sent);
+    const std::size_t queued = client.stream->queued_bytes();
+    REQUIRE(queued > kMiB);
+    server.stream->set_reading(true);
+    fixture.run_until([&] { return server.seen.received.size() == 100'000; });
+    fixture.settle();
+    CHECK(client.stream->queued_bytes() > kMiB);
+    server.seen.capacity = SIZE_MAX;
+    server.stream->set_reading(true);
+    fixture.run_until([&] { return server.seen.received.size() == sent.size(); });
+    fixture.run_until([&] { return client.stream->queued_bytes() == 0; });
+    CHECK(client.seen.written > 0);
+    CHECK((server.seen.received == sent));
+  }
+  fixture.require_clean_end();
+}
+
+TEST_CASE("close_after_flush sends all, close_notify and FIN, also when the stream is destroyed") {
+  TlsFixture fixture;
+  {
+    const bool destroyed = GENERATE(false, true);
+    const bool before_handshake = GENERATE(false, true);
+    CAPTURE(destroyed, before_handshake);
+    TlsEnd client, server;
+    before_handshake ? fixture.begin(client, server) : fixture.connect(client, server);
+    const std::string sent = pattern(12 * kMiB);
+    client.stream->write(sent);
+    client.stream->close_after_flush();
+    client.stream->write("dropped");
+    if (destroyed) client.stream.reset();
+    server.seen.in_eof = [&] { server.stream->close_after_flush(); };
+    server.stream->set_reading(true);
+    fixture.run_until([&] { return server.seen.closed.has_value(); });
+    CHECK(server.seen.eofs == 1);
+    CHECK(*server.seen.closed == "closed");
+    CHECK((server.seen.received == sent));
+    if (!destroyed) {
+      fixture.run_until([&] { return client.seen.closed.has_value(); });
+      CHECK(*client.seen.closed == "closed");
+    }
+    CHECK(client.established == !before_handshake);
+  }
+  fixture.require_clean_end();
+}
+
+TEST_CASE("close_after_flush before the handshake gives up on a client that never shakes hands") {
+  TlsFixture fixture;
+  {
+    const bool destroyed = GENERATE(false, true);
+    TcpPair pair = test::connect_pair(fixture);
+    TlsEnd server;
+    fixture.serve(server, std::move(pair.server), fixture.server_context());
+    Recorder client;
+    pair.client->set_observer(&client);
+    pair.client->set_reading(true);
+    server.stream->write("-ERR [SYS/TEMP] full\r\n");
+    server.stream->close_after_flush();
+    if (destroyed) server.stream.reset();
+    client.in_eof = [&] { pair.client->close_after_flush(); };
+    fixture.run_until([&] { return client.eofs == 1; });
+    CHECK(client.received == "");
+    if (!destroyed) CHECK(server.seen.closed.has_value());
+  }
+  fixture.require_clean_end();
+}
+
+TEST_CASE("close_notify is the end of input; writing back is still possible") {
+  TlsFixture fixture;
+  {
+    TcpPair pair = test::connect_pair(fixture);
+    TlsEnd server;
+    fixture.serve(server, std::move(pair.server), fixture.server_context());
+    RawTls client(fixture, *pair.client);
+    client.connect();
+    SSL_write(client.ssl(), "QUIT\r\n", 6);
+    SSL_shutdown(client.ssl());
+    client.flush();
+    server.stream->set_reading(true);
+    fixture.run_until([&] { return server.seen.eofs == 1; });
+    CHECK(server.seen.received == "QUIT\r\n");
+    client.seen.received.clear();
+    server.stream->write("+OK\r\n");
+    fixture.run_until([&] { return !client.seen.received.empty(); });
+    CHECK_FALSE(server.seen.closed.has_value());
+  }
+  fixture.require_clean_end();
+}
+
+TEST_CASE("An end without close_notify is an error, told behind everything that arrived") {
+  TlsFixture fixture;
+  {
+    const bool paused = GENERATE(false, true);
+    const bool inside_record = GENERATE(false, true);
+    CAPTURE(paused, inside_record);
+    TcpPair pair = test::connect_pair(fixture);
+    TlsEnd server;
+    fixture.serve(server, std::move(pair.server), fixture.server_context());
+    RawTls client(fixture, *pair.client);
+    client.connect();
+    fixture.run_until([&] { return server.established; });
+    SSL_write(client.ssl(), "half a mail", 11);
+    client.flush();
+    if (inside_record) pair.client->write(std::string_view("\x17\x03\x03\x00\x40half", 9));
+    pair.client->close_after_flush();
+    server.seen.capacity = paused ? 4 : SIZE_MAX;
+    server.stream->set_reading(true);
+    if (paused) {
+      fixture.run_until([&] { return server.seen.received == "half"; });
+      fixture.settle();
+      server.seen.capacity = SIZE_MAX;
+      server.stream->set_reading(true);
+    }
+    fixture.run_until([&] { return server.seen.closed.has_value(); });
+    CHECK(server.seen.received == "half a mail");
+    CHECK(server.seen.eofs == 0);
+    CHECK(server.seen.closed->find("without TLS close_notify") != std::string::npos);
+  }
+  fixture.require_clean_end();
+}
+
+TEST_CASE("TLS begins in mid-conversation with what had arrived behind the STLS line") {
+  TlsFixture fixture;
+  {
+    TcpPair pair = test::connect_pair(fixture);
+    TlsEnd client, server;
+    Recorder plain;
+    pair.server->set_observer(&plain);
+    pair.server->set_reading(true);
+    pair.client->write("STLS\r\n");
+    // The client does not wait: its ClientHello follows at once.
+    client.stream =
+        tls::Stream::connect(fixture.loop, std::move(pair.client), fixture.client_context(),
+                             [&] { client.established = true; });
+    client.stream->set_observer(&client.seen);
+    fixture.run_until([&] { return plain.received.size() > 6; });
+    pair.server->set_reading(false);
+    CHECK(plain.received.starts_with("STLS\r\n"));
+    fixture.serve(server, std::move(pair.server), fixture.server_context(),
+                  std::string_view(plain.received).substr(6));
+    fixture.run_until([&] { return client.established && server.established; });
+    server.stream->set_reading(true);
+    client.stream->write("CAPA\r\n");
+    fixture.run_until([&] { return server.seen.received == "CAPA\r\n"; });
+  }
+  fixture.require_clean_end();
+}
+
+TEST_CASE("A command injected behind STLS fails the handshake and is never delivered") {
+  TlsFixture fixture;
+  {
+    TcpPair pair = test::connect_pair(fixture);
+    TlsEnd client, server;
+    client.stream =
+        tls::Stream::connect(fixture.loop, std::move(pair.client), fixture.client_context(), [] {});
+    client.stream->set_observer(&client.seen);
+    fixture.serve(server, std::move(pair.server), fixture.server_context(), "CAPA\r\n");
+    server.stream->set_reading(true);
+    fixture.run_until([&] { return server.seen.closed && client.seen.closed; });
+    CHECK_FALSE(server.established);
+    CHECK(server.seen.received == "");
+  }
+  fixture.require_clean_end();
+}
+
+TEST_CASE("A failed handshake says which mistake it was") {
+  TlsFixture fixture;
+  struct Case {
+    const char* sent;
+    const char* part;
+  };
+  const auto c = GENERATE(values<Case>({
+      {"USER alice\r\nPASS secret\r\n", "does not speak TLS on a TLS port"},
+      {"GET / HTTP/1.1\r\nHost: mail\r\n\r\n", "does not speak TLS on a TLS port"},
+      {"\r\n\r\n\r\n\r\n\r\n\r\n", "does not speak TLS on a TLS port"},
+      {"", "closed the connection"},
+  }));
+  {
+    TcpPair pair = test::connect_pair(fixture);
+    TlsEnd server;
+    fixture.serve(server, std::move(pair.server), fixture.server_context());
+    pair.client->write(c.sent);
+    pair.client->close_after_flush();
+    fixture.run_until([&] { return server.seen.closed.has_value(); });
+    CHECK(server.seen.closed->find(c.part) != std::string::npos);
+    CHECK(server.seen.closed->find("secret") == std::string::npos);
+  }
+  {
+    TcpPair pair = test::connect_pair(fixture);
+    TlsEnd client;
+    client.stream =
+        tls::Stream::connect(fixture.loop, std::move(pair.client), fixture.client_context(), [] {});
+    client.stream->set_observer(&client.seen);
+    pair.server->write("* OK IMAP4rev1 ready\r\n");
+    fixture.run_until([&] { return client.seen.closed.has_value(); });
+    CHECK(client.seen.closed->find("in clear text on this port") != std::string::npos);
+  }
+  fixture.require_clean_end();
+}
+
+TEST_CASE("TLS below 1.2 is refused on both sides") {
+  TlsFixture fixture;
+  {
+    auto old_server = fixture.server_context();
+    SSL_CTX_set_min_proto_version(old_server->raw(), TLS1_VERSION);
+    SSL_CTX_set_max_proto_version(old_server->raw(), TLS1_1_VERSION);
+    SSL_CTX_set_cipher_list(old_server->raw(), "ALL:@SECLEVEL=0");
+    TlsEnd client, server;
+    fixture.begin(client, server, fixture.client_context(), old_server);
+    fixture.run_until([&] { return client.seen.closed && server.seen.closed; });
+    CHECK_FALSE(client.established);
+  }
+  {
+    TcpPair pair = test::connect_pair(fixture);
+    TlsEnd server;
+    fixture.serve(server, std::move(pair.server), fixture.server_context());
+    RawTls client(fixture, *pair.client);
+    SSL_set_cipher_list(client.ssl(), "ALL:@SECLEVEL=0");
+    SSL_set_min_proto_version(client.ssl(), TLS1_VERSION);
+    SSL_set_max_proto_version(client.ssl(), TLS1_1_VERSION);
+    fixture.run_until([&] {
+      client.shake_hands();
+      return server.seen.closed.has_value();
+    });
+    CHECK(server.seen.closed->find("1.2 is the lowest") != std::string::npos);
+  }
+  fixture.require_clean_end();
+}
+
+TEST_CASE("ALPN: pop3 and none are served, anything else is refused with its alert") {
+  struct Case {
+    std::string offered;
+    bool accepted;
+  };
+  const auto c = GENERATE(values<Case>({
+      {"", true},
+      {"\4pop3", true},
+      {"\4imap\4pop3", true},
+      {"\4imap", false},
+      {"\x8http/1.1", false},
+      {"\5pop3s", false},
+  }));
+  CAPTURE(c.offered);
+  TlsFixture fixture;
+  {
+    auto context =
+        tls::ServerContext::make(fixture.good.certificate_file(), fixture.good.key_file());
+    REQUIRE(context.has_value());
+    TcpPair pair = test::connect_pair(fixture);
+    TlsEnd server;
+    fixture.serve(server, std::move(pair.server), *context);
+    RawTls client(fixture, *pair.client);
+    SSL_set_alpn_protos(client.ssl(), reinterpret_cast<const unsigned char*>(c.offered.data()),
+                        static_cast<unsigned int>(c.offered.size()));
+    bool done = false;
+    fixture.run_until([&] {
+      done = done || client.shake_hands();
+      return (done && server.established) || server.seen.closed.has_value();
+    });
+    CHECK(server.established == c.accepted);
+    if (!c.accepted) {
+      CHECK(server.seen.closed->find("ALPN") != std::string::npos);
+      fixture.run_until([&] {
+        client.shake_hands();
+        return client.seen.eofs > 0;
+      });
+    }
+  }
+  fixture.require_clean_end();
+}
+
+TEST_CASE("SNI carries the host name, but no IP address") {
+  struct Case {
+    std::string host;
+    std::string expected;
+  };
+  const auto c = GENERATE(
+      values<Case>({{"imap.example.org", "imap.example.org"}, {"127.0.0.1", ""}, {"::1", ""}}));
+  TlsFixture fixture;
+  const auto context = fixture.client_context(c.host);
+  SSL* connection = context->new_connection();
+  REQUIRE(connection != nullptr);
+  const char* name = SSL_get_servername(connection, TLSEXT_NAMETYPE_host_name);
+  CHECK(std::string(name != nullptr ? name : "") == c.expected);
+  SSL_free(connection);
+  fixture.require_clean_end();
+}
+
+TEST_CASE("The next connection resumes the session, with TLS 1.2 and 1.3") {
+  const int version = GENERATE(TLS1_2_VERSION, TLS1_3_VERSION);
+  TlsFixture fixture;
+  {
+    const auto client_side = fixture.client_context();
+    const auto server_side = fixture.server_context();
+    SSL_CTX_set_max_proto_version(server_side->raw(), version);
+    for (long resumed = 0; resumed < 3; ++resumed) {
+      TlsEnd client, server;
+      fixture.begin(client, server, client_side, server_side);
+      client.stream->set_reading(true);
+      server.stream->write("hello");
+      fixture.run_until([&] { return client.seen.received == "hello"; });
+      CHECK(SSL_CTX_sess_hits(client_side->raw()) == resumed);
+    }
+    // Another client context has verified nothing yet: it shares no session.
+    TlsEnd client, server;
+    const auto other_side = fixture.client_context();
+    fixture.begin(client, server, other_side, server_side);
+    fixture.run_until([&] { return client.established && server.established; });
+    CHECK(SSL_CTX_sess_hits(other_side->raw()) == 0);
+  }
+  fixture.require_clean_end();
+}
+
+TEST_CASE("A flood of KeyUpdates ends the connection; a few do not") {
+  const int updates = GENERATE(20, 3000);
+  TlsFixture fixture;
+  {
+    TcpPair pair = test::connect_pair(fixture);
+    TlsEnd server;
+    fixture.serve(server, std::move(pair.server), fixture.server_context());
+    RawTls client(fixture, *pair.client);
+    client.connect();
+    server.stream->set_reading(true);
+    for (int i = 0; i < updates; ++i) {
+      SSL_key_update(client.ssl(), SSL_KEY_UPDATE_REQUESTED);
+      SSL_do_handshake(client.ssl());
+    }
+    SSL_write(client.ssl(), "NOOP", 4);
+    client.flush();
+    fixture.run_until(
+        [&] { return server.seen.closed.has_value() || server.seen.received == "NOOP"; });
+    CHECK(server.seen.closed.has_value() == (updates == 3000));
+  }
+  fixture.require_clean_end();
+}
+
+TEST_CASE("Renegotiation by a TLS 1.2 client is refused") {
+  TlsFixture fixture;
+  {
+    TcpPair pair = test::connect_pair(fixture);
+    TlsEnd server;
+    fixture.serve(server, std::move(pair.server), fixture.server_context());
+    RawTls client(fixture, *pair.client);
+    SSL_set_max_proto_version(client.ssl(), TLS1_2_VERSION);
+    client.connect();
+    fixture.run_until([&] { return server.established; });
+    server.stream->set_reading(true);
+    REQUIRE(SSL_renegotiate(client.ssl()) == 1);
+    client.shake_hands();
+    fixture.run_until([&] {
+      return client.shake_hands() || client.seen.eofs > 0 ||
+             SSL_get_error(client.ssl(), -1) == SSL_ERROR_SSL;
+    });
+    CHECK(SSL_session_reused(client.ssl()) == 0);
+    CHECK(SSL_num_renegotiations(client.ssl()) <= 1);
+    CHECK(server.seen.received == "");
+  }
+  fixture.require_clean_end();
+}
+
+TEST_CASE("A failed connection leaves nothing behind that another one could trip over") {
+  TlsFixture fixture;
+  {
+    TlsEnd client, server;
+    fixture.connect(client, server);
+    TcpPair pair = test::connect_pair(fixture);
+    TlsEnd victim;
+    fixture.serve(victim, std::move(pair.server), fixture.server_context());
+    pair.client->write("not TLS at all, not TLS at all");
+    fixture.run_until([&] { return victim.seen.closed.has_value(); });
+    server.stream->set_reading(true);
+    client.stream->write("still fine");
+    fixture.run_until([&] { return server.seen.received == "still fine"; });
+  }
+  fixture.require_clean_end();
+}
+
+TEST_CASE("A corrupted record ends the connection, and nothing of it is delivered") {
+  TlsFixture fixture;
+  {
+    TcpPair pair = test::connect_pair(fixture);
+    TlsEnd server;
+    fixture.serve(server, std::move(pair.server), fixture.server_context());
+    RawTls client(fixture, *pair.client);
+    client.connect();
+    fixture.run_until([&] { return server.established; });
+    server.stream->set_reading(true);
+    pair.client->write(
+        std::string_view("\x17\x03\x03\x00\x20"
+                         "0123456789abcdef0123456789abcdef",
+                         37));
+    fixture.run_until([&] { return server.seen.closed.has_value(); });
+    CHECK(server.seen.received == "");
+    CHECK(server.seen.closed->starts_with("TLS: "));
+  }
+  fixture.require_clean_end();
+}
+
+TEST_CASE("A TLS stream may be destroyed or aborted in every callback") {
+  const int callback = GENERATE(0, 1, 2, 3, 4, 5, 6);
+  const bool destroy = GENERATE(true, false);
+  CAPTURE(callback, destroy);
+  TlsFixture fixture;
+  {
+    TlsEnd client, server;
+    bool called = false;
+    const auto end = [&] {
+      called = true;
+      destroy ? server.stream.reset() : server.stream->abort();
+    };
+    TcpPair pair = test::connect_pair(fixture);
+    server.stream = tls::Stream::accept(fixture.loop, std::move(pair.server),
+                                        fixture.server_context(), "", [&] {
+                                          server.established = true;
+                                          if (callback == 5) end();
+                                        });
+    server.stream->set_observer(&server.seen);
+    client.stream =
+        tls::Stream::connect(fixture.loop, std::move(pair.client), fixture.client_context(), [] {});
+    client.stream->set_observer(&client.seen);
+    client.stream->set_reading(true);
+    if (callback < 5) fixture.run_until([&] { return server.established; });
+    std::function<void()>* const hooks[] = {&server.seen.in_read_space, &server.seen.in_read,
+                                            &server.seen.in_eof,        &server.seen.in_written,
+                                            &server.seen.in_closed,     nullptr,
+                                            &server.seen.in_closed};
+    if (hooks[callback] != nullptr) *hooks[callback] = end;
+    client.stream->write("some input");
+    if (callback == 2) client.stream->close_after_flush();
+    if (callback == 3) server.stream->write(pattern(12 * kMiB));
+    if (callback == 4 || callback == 6) client.stream->abort();
+    server.stream->set_reading(true);
+    fixture.run_until([&] { return called; });
+    const int asked = server.seen.reads_asked;
+    fixture.settle();
+    CHECK(server.seen.reads_asked == asked);
+  }
+  fixture.require_clean_end();
+}
+
+TEST_CASE("TLS streams come and go in every phase without a trace") {
+  TlsFixture fixture;
+  for (int i = 0; i < 120; ++i) {
+    TlsEnd client, server;
+    fixture.begin(client, server);
+    for (int turn = 0; turn < i % 12; ++turn) fixture.loop.run_once(false);
+    switch (i % 5) {
+      case 0:
+        client.stream->close_after_flush();
+        break;
+      case 1:
+        server.stream->write("bye");
+        server.stream->close_after_flush();
+        break;
+      case 2:
+        client.stream->abort();
+        fixture.settle();
+        break;
+      case 3:
+        server.stream.reset();
+        fixture.settle();
+        break;
+      default:
+        break;
+    }
+  }
+  fixture.require_clean_end();
+}
+
+TEST_CASE("TLS inside TLS works: a stream asks no more of its transport than the contract") {
+  TlsFixture fixture;
+  {
+    TlsEnd client, server;
+    fixture.connect(client, server);
+    TlsEnd inner_client, inner_server;
+    fixture.serve(inner_server, std::move(server.stream), fixture.server_context());
+    inner_client.stream =
+        tls::Stream::connect(fixture.loop, std::move(client.stream), fixture.client_context(),
+                             [&] { inner_client.established = true; });
+    inner_client.stream->set_observer(&inner_client.seen);
+    const std::string sent = pattern(kMiB);
+    inner_client.stream->write(sent);
+    inner_server.stream->set_reading(true);
+    fixture.run_until([&] { return inner_server.seen.received.size() == sent.size(); });
+    CHECK((inner_server.seen.received == sent));
+  }
+  fixture.require_clean_end();
+}
