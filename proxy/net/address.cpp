@@ -101,7 +101,7 @@ std::expected<Address, std::string> Address::parse(std::string_view text) {
   }
   const auto port = parse_port(text.substr(colon + 1));
   if (!port) return std::unexpected(shown + " has no port number from 0 to 65535 after the colon");
-  std::string_view host = text.substr(0, colon);
+  const std::string_view host = text.substr(0, colon);
   // inet_pton() would stop at a NUL and take what is in front of it.
   if (host.find('\0') != std::string_view::npos) {
     return std::unexpected("an address holds a NUL octet");

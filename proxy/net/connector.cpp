@@ -45,7 +45,7 @@ struct Connector::Core final : HandleCore {
 
   void start();
   void start_lookup();
-  void resolved(int status, const addrinfo* addresses);
+  void resolved(int status, const addrinfo* found);
   /// Starts the next address that can be started; ends if none is left and none is under way.
   void advance();
   int start_attempt(const Address& address);

@@ -99,8 +99,7 @@ void EventLoop::Core::run_tasks() {
   for (Task* task : running) {
     if (task != nullptr) task->queue = &running;
   }
-  for (std::size_t i = 0; i < running.size(); ++i) {
-    Task* task = running[i];
+  for (Task* const task : running) {  // one may be taken out while another one runs
     if (task == nullptr) continue;
     task->queue = nullptr;
     task->is_running = true;

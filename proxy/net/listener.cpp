@@ -50,6 +50,8 @@ bool concerns_one_connection(int error) {
 /// deaf for ever after a failed uv_accept().
 struct Listener::Core final : HandleCore {
   explicit Core(EventLoop& event_loop) : loop(event_loop) {}
+  Core(const Core&) = delete;
+  Core& operator=(const Core&) = delete;
   ~Core() override {
     if (socket >= 0) ::close(socket);
   }
@@ -91,14 +93,15 @@ int Listener::Core::start(const Address& wanted) {
   const int on = 1;
   const int off = 0;
   auto* address = reinterpret_cast<sockaddr*>(&storage);
-  socklen_t size = family == AF_INET6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in);
+  const socklen_t size = family == AF_INET6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in);
+  socklen_t bound_size = sizeof storage;
   // [::] takes IPv4 clients too.
   if (::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
       ::setsockopt(socket, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0 ||
       (family == AF_INET6 &&
        ::setsockopt(socket, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) != 0) ||
       ::bind(socket, address, size) != 0 || ::listen(socket, kBacklog) != 0 ||
-      ::getsockname(socket, address, &(size = sizeof storage)) != 0) {
+      ::getsockname(socket, address, &bound_size) != 0) {
     return uv_translate_sys_error(errno);
   }
   bound = address_from(address);
