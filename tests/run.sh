@@ -3,7 +3,7 @@
 #
 #   tests/run.sh [options] [-- ctest options]
 #
-#   --all             also: sanitizer builds, valgrind, clang-format and clang-tidy (what CI runs)
+#   --all             also: sanitizer builds, valgrind, clang-format, clang-tidy, the demo (what CI runs)
 #   --build-dir DIR   where to build (default: build, in the checkout)
 #   --jobs N          compilers and tests at a time (default: the number of CPUs)
 #   --no-install      install nothing; what is missing then fails
@@ -80,40 +80,46 @@ run_tests() {
   passed=$((passed + good)) failed=$((failed + all - good))
 }
 
-# Builds that others do not wait for; gently, since tests with deadlines run meanwhile.
-build_sanitized() {
-  renice -n 10 -p "$BASHPID" >/dev/null
-  build asan -DPOPBRIDGE_SANITIZE=address,undefined
-  : >"$build_root/asan.done"
-  build tsan -DPOPBRIDGE_SANITIZE=thread
-  : >"$build_root/tsan.done"
+# The second command of the README counts as one test: a release build, and a session shown.
+run_demo() {
+  say "testing config/demo.sh"
+  if "$source_dir/config/demo.sh" >"$build_root/demo.log" 2>&1; then
+    passed=$((passed + 1))
+  else
+    failed=$((failed + 1))
+    cat "$build_root/demo.log"
+  fi
 }
 
-# Waits until build_sanitized has come past NAME; false if it failed before.
-await_build() {
-  until [[ -e $build_root/$1.done ]]; do
-    kill -0 "$background" 2>/dev/null || break
-    read -r -t 1 _ <>"$build_root/never" || true
-  done
-  [[ -e $build_root/$1.done ]] || { cat "$build_root/sanitized.log"; return 1; }
+# start_build NAME [cmake options]: while tests run, which mostly wait; gently, since they have
+# deadlines. finish_build NAME waits for it.
+start_build() {
+  say "building $1 meanwhile, see $build_root/$1.build.log"
+  set -m  # a process group of its own, so that the end of this script ends all of it
+  (renice -n 10 -p "$BASHPID" >/dev/null && build "$@") >"$build_root/$1.build.log" 2>&1 &
+  background=$!
+  set +m
+}
+
+finish_build() {
+  say "waiting for the build of $1"
+  if ! wait "$background"; then
+    cat "$build_root/$1.build.log"
+    return 1
+  fi
+  background=
 }
 
 run_thorough() {
-  rm -f "$build_root"/{asan,tsan}.done "$build_root/never"
-  mkfifo "$build_root/never"
-  say "building asan and tsan meanwhile; see $build_root/sanitized.log"
-  set -m
-  (build_sanitized) >"$build_root/sanitized.log" 2>&1 &
-  background=$!
-  set +m
+  start_build asan -DPOPBRIDGE_SANITIZE=address,undefined
   run_tests dev --label-exclude 'lint|memcheck'
-  run_tests dev --label-regex 'lint|memcheck'
-  await_build asan
+  finish_build asan
+  start_build tsan -DPOPBRIDGE_SANITIZE=thread
   run_tests asan
-  await_build tsan
+  run_tests dev --label-regex 'lint|memcheck'
+  finish_build tsan
   run_tests tsan --label-regex 'unit|transcript'
-  wait "$background"
-  background=
+  run_demo
 }
 
 if [[ $install == yes ]]; then
