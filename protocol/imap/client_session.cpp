@@ -94,7 +94,7 @@ std::optional<Event> ClientSession::next_event() {
   while (!dead_ && events_.empty() && step()) {
   }
   if (events_.empty()) {
-    if (closed_ && !dead_) fail(ProtocolError::kClosedByServer, fragmenter_.unfinished_line());
+    if (closed_ && !dead_) fail(ProtocolError::kClosedByServer, unfinished_line());
     input_.release_if_empty();
   }
   return take_event();
@@ -113,9 +113,7 @@ bool ClientSession::step() {
   } else if (std::holds_alternative<Fragmenter::LiteralEnd>(fragment)) {
     on_literal_end();
   } else if (const auto* error = std::get_if<ProtocolError>(&fragment)) {
-    // Within a FETCH the octets may be somebody's mail.
-    const bool may_show = reading_ == Reading::kResponse;
-    fail(*error, may_show ? fragmenter_.unfinished_line() : std::string_view());
+    fail(*error, unfinished_line());
   } else {
     return false;
   }
@@ -392,6 +390,11 @@ void ClientSession::on_literal_chunk(std::string_view octets) {
 
 void ClientSession::on_literal_end() {
   if (std::exchange(part_open_, false)) emit(BodyEnd{});
+}
+
+std::string_view ClientSession::unfinished_line() const {
+  // Behind a literal the octets may be somebody's mail.
+  return reading_ == Reading::kResponse ? fragmenter_.unfinished_line() : std::string_view();
 }
 
 void ClientSession::fail(ProtocolError error, std::string_view octets) {

@@ -140,6 +140,8 @@ class ClientSession {
   void on_starttls_succeeded();
   void emit(Event event) { events_.push_back(std::move(event)); }
   [[nodiscard]] std::optional<Event> take_event();
+  /// What a Fatal about the line being read may show of it.
+  [[nodiscard]] std::string_view unfinished_line() const;
   void fail(ProtocolError error, std::string_view octets = {});
   [[nodiscard]] StatusText status_text(const ResponseHead& head) const;
 
