@@ -10,6 +10,7 @@ answer normally with session.answer(command), before or after whatever else it d
 """
 
 import base64
+import bisect
 import re
 import socket
 import ssl
@@ -453,7 +454,7 @@ class Session:
         if extended:
             criteria = criteria[extended.end():]
         found = [message.uid if command.uid else sequence
-                 for sequence, message in self.view() if self.matches(message, criteria)]
+                 for sequence, message in self.found(criteria)]
         if extended:
             every = f" ALL {','.join(map(str, found))}" if found else ""
             self.line(f'* ESEARCH (TAG "{command.tag.decode()}"){" UID" * command.uid}{every}')
@@ -499,23 +500,29 @@ class Session:
             first, _, last = part.partition(":")
             ends = [2 ** 32 if end == "*" else int(end) for end in (first, last or first)]
             ranges.append((min(ends), max(ends)))
-        return [(sequence, message) for sequence, message in self.view()
-                if any(low <= (message.uid if by_uid else sequence) <= high
-                       for low, high in ranges)]
+        ranges.sort()
+        starts = [low for low, _ in ranges]
 
-    def matches(self, message, criteria):
-        words = criteria.decode().split()
-        if words[:1] == ["UID"]:
-            return any(m is message for _, m in self.chosen(words[1].encode(), True))
-        deleted = "\\Deleted" in message.flags
-        return {"ALL": True, "DELETED": deleted, "UNDELETED": not deleted}[words[0]]
+        def inside(number):
+            at = bisect.bisect_right(starts, number)
+            return at > 0 and number <= ranges[at - 1][1]
+        return [(sequence, message) for sequence, message in self.view()
+                if inside(message.uid if by_uid else sequence)]
+
+    def found(self, criteria):
+        words = criteria.split()
+        if words[:1] == [b"UID"]:
+            return self.chosen(words[1], True)
+        wanted = {b"ALL": (True, False), b"DELETED": (True,), b"UNDELETED": (False,)}[words[0]]
+        return [(sequence, message) for sequence, message in self.view()
+                if ("\\Deleted" in message.flags) in wanted]
 
     def sync(self):
         """Tells what is gone."""
-        with self.server.lock:
-            there = {message.uid for message in self.server.messages}
         if self.selected is None:
             return
+        with self.server.lock:
+            there = {message.uid for message in self.server.messages}
         for sequence in range(len(self.selected), 0, -1):
             if self.selected[sequence - 1] not in there:
                 del self.selected[sequence - 1]
