@@ -3,6 +3,8 @@
 
 #include <array>
 #include <csignal>
+#include <cstdint>
+#include <memory>
 #include <optional>
 #include <poll.h>
 #include <string>

@@ -1,11 +1,10 @@
 // A machine made up for tests of the settings.
 #pragma once
 
-#include <initializer_list>
+#include <expected>
 #include <map>
 #include <set>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "app/config.hpp"

@@ -1,8 +1,10 @@
 #include "app/values.hpp"
 
 #include <chrono>
+#include <cstdint>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "app/host.hpp"
