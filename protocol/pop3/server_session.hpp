@@ -28,7 +28,7 @@ namespace popbridge::pop3 {
 // --- Events: what the client asked for. One at a time, in the order the client sent them. ---
 
 /// Credentials are complete. Answer with accept_login() or refuse_login(). Neither part is empty or
-/// holds CR, LF, NUL or 0x01; apart from that they are the client's octets.
+/// holds CR, LF or NUL; apart from that they are the client's octets.
 struct LoginRequest {
   std::string user;
   Secret password;

