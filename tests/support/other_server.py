@@ -87,9 +87,10 @@ class OtherServerTest(unittest.TestCase):
         client.quit()
 
     def test_top_gives_the_lines_asked_for(self):
-        # Without a blank line, some servers cut header and text apart in odd places.
+        # Without a blank line that is one for everybody, servers cut header and text apart in odd
+        # places (Courier between the CR and the LF).
         messages = [octets for _, octets in corpus.small_messages()
-                    if b"\r\n\r\n" in corpus.pop3_text(octets)][:24]
+                    if b"\n\n" in octets and b"\r" not in octets][:24]
         user, client = self.session(messages)
         with self.server.open(user) as mailbox:
             bodies = mailbox.bodies()
