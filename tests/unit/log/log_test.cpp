@@ -97,8 +97,8 @@ TEST_CASE("a value is cut at 400 octets and the cut is visible", "[log]") {
   const std::string exact(400, 'a');
   CHECK(Line("e").field("k", exact).text() == "e k=" + exact);
   CHECK(Line("e").field("k", exact + "b").text() == "e k=\"" + exact.substr(3) + "...\"");
-  CHECK(quoted(std::string(100'000, '\0')).size() <= 400 + 2);
-  CHECK(quoted(std::string(100'000, '"')).size() <= 2 * 400 + 2);
+  CHECK(popbridge::log::quoted(std::string(100'000, '\0')).size() <= 400 + 2);
+  CHECK(popbridge::log::quoted(std::string(100'000, '"')).size() <= 2 * 400 + 2);
 }
 
 TEST_CASE("numbers are written in decimal and fields keep their order", "[log]") {
