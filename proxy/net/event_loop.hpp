@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-struct uv_loop_s;
+struct uv_loop_s;  // NOLINT(readability-identifier-naming): libuv's name
 
 namespace popbridge::net {
 

@@ -14,6 +14,8 @@ class TcpStream final : public ByteStream {
  public:
   struct Core;
   explicit TcpStream(Core* core);  ///< made by Listener and Connector
+  TcpStream(const TcpStream&) = delete;
+  TcpStream& operator=(const TcpStream&) = delete;
   ~TcpStream() override;
 
   void set_observer(StreamObserver* observer) override;

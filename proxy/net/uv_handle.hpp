@@ -19,10 +19,10 @@ class HandleCore {
  public:
   HandleCore(const HandleCore&) = delete;
   HandleCore& operator=(const HandleCore&) = delete;
+  virtual ~HandleCore() = default;
 
  protected:
   HandleCore() = default;
-  virtual ~HandleCore() = default;
 
   /// Call once per handle, after its uv_*_init() succeeded.
   template <typename Handle>

@@ -189,8 +189,13 @@ ssl_st* ServerContext::new_connection() const {
 
 /// The newest session the server gave us, with the result of its verification. Connections on
 /// several threads share it, and OpenSSL writes into a session that it resumes (its own
-/// SSL_SESSION_dup() gives one that cannot be resumed), so it is kept in serialised form.
+/// SSL_SESSION_dup() gives one that cannot be resumed), so it is kept in serialised form,
+/// and wiped, for it holds a master secret.
 struct ClientContext::SessionStore {
+  SessionStore() = default;
+  SessionStore(const SessionStore&) = delete;
+  SessionStore& operator=(const SessionStore&) = delete;
+  ~SessionStore() { OPENSSL_cleanse(newest.data(), newest.size()); }
   static int keep(SSL* connection, SSL_SESSION* session) {
     auto* store = static_cast<SessionStore*>(SSL_CTX_get_app_data(SSL_get_SSL_CTX(connection)));
     const int size = i2d_SSL_SESSION(session, nullptr);
@@ -200,6 +205,7 @@ struct ClientContext::SessionStore {
     i2d_SSL_SESSION(session, &end);
     const std::lock_guard lock(store->mutex);
     store->newest.swap(octets);
+    OPENSSL_cleanse(octets.data(), octets.size());
     return 0;  // the reference stays OpenSSL's
   }
   Owned<SSL_SESSION> copy() {

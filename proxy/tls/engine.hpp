@@ -12,21 +12,21 @@ struct ssl_st;
 
 namespace popbridge::tls {
 
-enum class Side { kServer, kClient };
+enum class Side : std::uint8_t { kServer, kClient };
 
 /// Ciphertext in, plaintext out and the other way round, over two memory BIOs. Never blocks, calls
 /// nobody. After each call the caller sends output(). Owned by tls::Stream; not thread-safe.
 class Engine {
  public:
   /// What a step came to. After kFailed only output(), error() and the destructor are of use.
-  enum class Step {
+  enum class Step : std::uint8_t {
     kDone,        ///< handshake finished; or octets were read
     kWantsInput,  ///< everything received so far is used up
     kEndOfInput,  ///< the other side sent close_notify
     kFailed,
   };
   struct ReadResult {
-    Step step;
+    Step step = Step::kFailed;
     std::size_t count = 0;  ///< octets put into the span, for kDone
   };
 

@@ -51,23 +51,23 @@ std::string take_error(const char* fallback) {
 }
 
 std::string certificate_problem(long verify_result) {
-  const std::string what = X509_verify_cert_error_string(verify_result);
+  std::string what = X509_verify_cert_error_string(verify_result);
   switch (verify_result) {
     case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
     case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
     case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
-      return what + "; give its CA with --upstream-ca";
+      return what.append("; give its CA with --upstream-ca");
     case X509_V_ERR_HOSTNAME_MISMATCH:
     case X509_V_ERR_IP_ADDRESS_MISMATCH:
-      return what + "; --upstream must name the server as its certificate does";
+      return what.append("; --upstream must name the server as its certificate does");
     case X509_V_ERR_CERT_HAS_EXPIRED:
-      return what + "; the server needs a new one (or the clock here is wrong)";
+      return what.append("; the server needs a new one (or the clock here is wrong)");
     case X509_V_ERR_CERT_NOT_YET_VALID:
-      return what + "; look at the clocks here and at the server";
+      return what.append("; look at the clocks here and at the server");
     case X509_V_ERR_INVALID_PURPOSE:
-      return what + "; it was not issued for a server";
+      return what.append("; it was not issued for a server");
     default:
       return what;
   }

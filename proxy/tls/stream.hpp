@@ -33,6 +33,8 @@ class Stream final : public net::ByteStream {
                                                        std::unique_ptr<net::ByteStream> transport,
                                                        std::shared_ptr<const ClientContext> context,
                                                        OnEstablished established);
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
   ~Stream() override;
 
   void set_observer(net::StreamObserver* observer) override;

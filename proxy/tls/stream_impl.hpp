@@ -1,6 +1,8 @@
 // Stream::Impl: between a transport, the Engine and an observer. Private to tls.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
@@ -39,7 +41,7 @@ class Stream::Impl final : public net::StreamObserver {
   void on_closed(const net::StreamError& error) override;
 
  private:
-  enum class State {
+  enum class State : std::uint8_t {
     kHandshaking,
     kOpen,
     kFinishing,  ///< close_notify is sent; the transport flushes and lingers

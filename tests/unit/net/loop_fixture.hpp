@@ -48,7 +48,7 @@ class LoopFixture {
     net::Timer watchdog(loop, [&] { too_late = true; });
     watchdog.arm_at(loop.now() + kPatience);
     while (!done() && !too_late) loop.run_once(true);
-    REQUIRE_FALSE(too_late);
+    if (too_late) FAIL("waited too long");
   }
   /// Lets everything that needs no waiting happen.
   void settle() {
@@ -115,8 +115,11 @@ class Recorder : public net::StreamObserver {
 class RawSocket {
  public:
   RawSocket() : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {}
-  RawSocket(const RawSocket&) = delete;
-  RawSocket& operator=(const RawSocket&) = delete;
+  RawSocket(RawSocket&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  RawSocket& operator=(RawSocket&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
   ~RawSocket() { close(); }
   [[nodiscard]] int fd() const { return fd_; }
   void connect(std::uint16_t port) const {
@@ -124,7 +127,8 @@ class RawSocket {
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     address.sin_port = htons(port);
-    REQUIRE(::connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+    const int result = ::connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address);
+    if (result != 0) FAIL("cannot connect");
   }
   void close() {
     if (fd_ >= 0) ::close(std::exchange(fd_, -1));

@@ -270,11 +270,11 @@ TEST_CASE("What arrived before a write failed is delivered before the failure is
 TEST_CASE("close_after_flush delivers 4 MiB that are still queued, then ends with on_closed") {
   LoopFixture fixture;
   {
+    const std::string sent = pattern(20 * kMiB);
     TcpPair pair = test::connect_pair(fixture);
     Recorder client, server;
     pair.client->set_observer(&client);
     pair.server->set_observer(&server);
-    const std::string sent = pattern(20 * kMiB);
     pair.client->write(sent);
     REQUIRE(pair.client->queued_bytes() >= 4 * kMiB);
     pair.client->close_after_flush();
