@@ -141,6 +141,7 @@ void Bridge::on_upstream_event(const imap::Event& event) {
 
 void Bridge::on_bye(const imap::Bye& bye) {
   bye_text_ = bye.text;
+  if (opening_) opening_->on_event(bye);
   if (upstream_->commands_in_flight() == 0) {
     upstream_lost("server said BYE: " + bye_text_);
   } else {

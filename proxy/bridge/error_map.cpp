@@ -111,7 +111,7 @@ bool sounds_throttled(const std::string& text) {
 Failure map_failure(Stage stage, imap::Status status, const imap::ResponseCode& code,
                     const std::string& text) {
   Failure failure;
-  if (sounds_throttled(text)) {
+  if (sounds_throttled(text) && code.code != imap::Code::kInUse) {
     failure.code = ResponseCode::kSysTemp;
   } else if (contains_folded(text, "authenticated but not connected")) {
     // Microsoft: the login was taken but the mailbox is not there: no licence, IMAP switched off,

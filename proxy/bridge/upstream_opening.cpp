@@ -37,6 +37,7 @@ void UpstreamOpening::on_event(const imap::Event& event) {
           [&](const imap::Greeted& greeting) { on_greeting(greeting); },
           [&](const imap::Completed& completed) { on_completed(completed); },
           [&](const imap::Notice& notice) { on_notice(notice); },
+          [&](const imap::Bye&) { bye_seen_ = true; },
           [&](const imap::Exists& exists) { index_.on_exists(exists.count); },
           [&](const imap::Expunged&) { index_.on_expunged(); },
           [&](const imap::MessageInfo& info) {
@@ -146,7 +147,12 @@ void UpstreamOpening::on_completed(const imap::Completed& completed) {
       } else {
         Failure failure =
             map_failure(Stage::kLogin, completed.status, completed.code, completed.text);
-        if (sounds_throttled(alert_)) failure.code = pop3::ResponseCode::kSysTemp;
+        // A server that is going down refuses everybody, whatever the password.
+        const bool going_down =
+            bye_seen_ && completed.code.code != imap::Code::kAuthenticationFailed;
+        if (failure.code == pop3::ResponseCode::kAuth && (going_down || sounds_throttled(alert_))) {
+          failure.code = pop3::ResponseCode::kSysTemp;
+        }
         fail(std::move(failure), true);
       }
       break;

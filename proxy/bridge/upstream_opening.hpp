@@ -37,7 +37,8 @@ class UpstreamOpening {
   UpstreamOpening(const Settings& settings, imap::ClientSession& upstream, const std::string& user,
                   const Secret& password, bool list);
 
-  /// Every event of the connection until phase() is kOpen or kFailed.
+  /// Every event of the connection until phase() is kOpen or kFailed. What BYE means for the
+  /// connection is the caller's business.
   void on_event(const imap::Event& event);
   /// The handshake asked for in kHandshake succeeded.
   void on_tls_started();
@@ -81,6 +82,7 @@ class UpstreamOpening {
   bool selected_ = false;
   bool tls_up_;
   bool id_announced_ = false;
+  bool bye_seen_ = false;
   bool read_only_ = false;
   bool upstream_usable_ = false;
   std::uint32_t message_limit_uid_ = 0;  ///< MESSAGELIMIT: everything below was not listed yet
