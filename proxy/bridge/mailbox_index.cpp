@@ -8,6 +8,8 @@ namespace popbridge::bridge {
 
 std::string_view sentence(IndexError error) {
   switch (error) {
+    case IndexError::kNoCount:
+      return "the server opened the mailbox without saying how many messages it holds";
     case IndexError::kIncomplete:
       return "the server listed fewer messages than it says exist";
     case IndexError::kUidConflict:
@@ -20,6 +22,7 @@ std::string_view sentence(IndexError error) {
 
 void MailboxIndex::on_exists(std::uint32_t count) {
   exists_ = count;
+  exists_known_ = true;
 }
 
 void MailboxIndex::on_expunged() {
@@ -66,6 +69,7 @@ bool MailboxIndex::merge() {
 
 std::expected<Maildrop, IndexError> MailboxIndex::finish() {
   if (too_many()) return std::unexpected(IndexError::kTooMany);
+  if (!exists_known_) return std::unexpected(IndexError::kNoCount);
   if (uid_conflict_ || !merge()) return std::unexpected(IndexError::kUidConflict);
   if (found_.size() + expunged_ < exists_at_select_) {
     return std::unexpected(IndexError::kIncomplete);
@@ -74,15 +78,22 @@ std::expected<Maildrop, IndexError> MailboxIndex::finish() {
   for (const Found& message : found_) {
     if (!message.deleted) maildrop.append(imap::Uid(message.uid), message.octets);
   }
-  // UIDs ascend with sequence numbers; with all messages listed and none gone, that is the map.
-  if (expunged_ == 0) {
-    std::vector<std::uint32_t> uids;
-    uids.reserve(found_.size());
-    for (const Found& message : found_) uids.push_back(message.uid);
-    sequence_map_ = SequenceMap(std::move(uids));
-  }
+  note_sequence_numbers();
   found_ = {};
   return maildrop;
+}
+
+// UIDs ascend with sequence numbers. With none gone and none left out, that is the map; a server
+// that numbers otherwise is not believed when it names a message by its number.
+void MailboxIndex::note_sequence_numbers() {
+  if (expunged_ > 0) return;
+  std::vector<std::uint32_t> uids;
+  uids.reserve(found_.size());
+  for (const Found& message : found_) {
+    if (message.sequence != uids.size() + 1) return;
+    uids.push_back(message.uid);
+  }
+  sequence_map_ = SequenceMap(std::move(uids));
 }
 
 }  // namespace popbridge::bridge

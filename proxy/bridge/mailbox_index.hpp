@@ -16,7 +16,7 @@
 namespace popbridge::bridge {
 
 /// Why a listing cannot be shown as a maildrop. All but kTooMany are temporary.
-enum class IndexError { kIncomplete, kUidConflict, kTooMany };
+enum class IndexError { kNoCount, kIncomplete, kUidConflict, kTooMany };
 [[nodiscard]] std::string_view sentence(IndexError error);
 
 /// Fed with the events of one SELECT and its index FETCHes, in any order and with repetitions, as
@@ -34,7 +34,9 @@ class MailboxIndex {
 
   /// The mailbox was empty at SELECT, so that a refused "1:*" says nothing (RFC 3501 leaves it
   /// open).
-  [[nodiscard]] bool empty_at_select() const { return selected_ && exists_at_select_ == 0; }
+  [[nodiscard]] bool empty_at_select() const {
+    return selected_ && exists_known_ && exists_at_select_ == 0;
+  }
   [[nodiscard]] std::uint32_t uid_validity() const { return uid_validity_; }
   [[nodiscard]] bool too_many() const { return found_.size() > max_messages_; }
 
@@ -51,6 +53,7 @@ class MailboxIndex {
     bool deleted;
   };
   [[nodiscard]] bool merge();
+  void note_sequence_numbers();
 
   std::size_t max_messages_;
   std::vector<Found> found_;
@@ -59,6 +62,7 @@ class MailboxIndex {
   std::uint64_t exists_at_select_ = 0;
   std::uint64_t expunged_ = 0;  ///< since SELECT completed
   std::uint32_t uid_validity_ = 0;
+  bool exists_known_ = false;  ///< without EXISTS nothing says that no message is missing
   bool selected_ = false;
   bool uid_conflict_ = false;
 };

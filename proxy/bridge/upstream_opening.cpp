@@ -85,7 +85,6 @@ void UpstreamOpening::on_tls_started() {
   tls_up_ = true;
   alert_.clear();
   id_announced_ = false;
-  index_ = MailboxIndex(settings_.max_messages);
   phase_ = Phase::kCapabilityInTls;
   pending_ = upstream_.capability();
 }
@@ -103,6 +102,8 @@ void UpstreamOpening::log_in() {
 
 void UpstreamOpening::open_mailbox() {
   phase_ = Phase::kMailbox;
+  // What was said before SELECT is not about this mailbox, or not from this server.
+  index_ = MailboxIndex(settings_.max_messages);
   if (!upstream_.capabilities_known()) upstream_.capability();
   if (id_announced_ || upstream_.has(imap::Capability::kId)) {
     upstream_.id({{"name", "popbridge"}, {"vendor", "popbridge"}, {"version", "1"}});
