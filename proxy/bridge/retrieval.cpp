@@ -37,7 +37,10 @@ Retrieval::Retrieval(const RetrievalRequest& request, pop3::ServerSession& clien
     : request_(request), client_(&client) {}
 
 void Retrieval::start(imap::ClientSession& upstream) {
+  state_ = State::kRunning;
+  part_ = Part::kSkipped;
   staged_.clear();
+  nil_seen_ = false;
   text_offset_ = 0;
   text_requested_ = 0;
   text_received_ = 0;
@@ -86,6 +89,8 @@ bool Retrieval::wants(imap::Section section) const {
 bool Retrieval::must_stage(const imap::BodyBegin& begin) const {
   if (begin.section == imap::Section::kText && !header_done_) return true;
   if (!begin.uid) return true;
+  // The line may still say that there is no text for this header.
+  if (begin.section == imap::Section::kHeader && text_requested_ > 0) return true;
   return begin.section != imap::Section::kText && begin.octets <= kPlaceholderMaximum &&
          begin.octets != request_.listed_octets;
 }
@@ -144,6 +149,7 @@ void Retrieval::send_part(imap::Section section, std::string_view octets) {
   if (section == imap::Section::kHeader) {
     header_tail_.append(octets.substr(octets.size() - std::min<std::size_t>(octets.size(), 4)));
     header_tail_.erase(0, header_tail_.size() - std::min<std::size_t>(header_tail_.size(), 4));
+    header_octets_ += octets.size();
   }
   if (section == imap::Section::kText) text_received_ += octets.size();
   client_->body(octets);
@@ -171,9 +177,9 @@ void Retrieval::release_staged() {
       fail(State::kMissing, upstream_unavailable("server sent a placeholder, not the message"));
       return;
     }
-    if (part.section == imap::Section::kFull && part.octets.empty() && request_.listed_octets > 0) {
+    if (part.section != imap::Section::kText && part.octets.empty() && request_.listed_octets > 0) {
       fail(State::kFailed,
-           upstream_unavailable("server gave an empty body for a message of " +
+           upstream_unavailable("server gave an empty string for a message of " +
                                 std::to_string(request_.listed_octets) + " octets"));
       return;
     }
@@ -197,13 +203,28 @@ void Retrieval::on_message_info(const imap::MessageInfo& info) {
     return;
   }
   nil_seen_ = nil_seen_ || info.nil_body;
+  if (info.nil_body && lacks_text()) {
+    staged_.clear();
+    return;
+  }
   release_staged();
+}
+
+// TOP: there is no text, and by the listed size there should be some.
+bool Retrieval::lacks_text() const {
+  if (text_requested_ == 0 || text_done_) return false;
+  std::uint64_t known_octets = header_octets_ + text_offset_;
+  for (const Staged& part : staged_) {
+    if (part.section != imap::Section::kHeader) return false;
+    known_octets += part.octets.size();
+  }
+  return known_octets < request_.listed_octets;
 }
 
 bool Retrieval::complete() const {
   if (full_done_) return true;
   if (!request_.top_lines) return false;
-  return header_done_ && (text_requested_ == 0 || text_done_ || nil_seen_);
+  return header_done_ && (text_requested_ == 0 || text_done_ || (nil_seen_ && !lacks_text()));
 }
 
 bool Retrieval::more_text_wanted() const {

@@ -80,6 +80,7 @@ class Retrieval {
   void send_part(imap::Section section, std::string_view octets);
   void part_done(imap::Section section);
   void release_staged();
+  [[nodiscard]] bool lacks_text() const;
   [[nodiscard]] bool complete() const;
   [[nodiscard]] bool more_text_wanted() const;
   void request_text(imap::ClientSession& upstream);
@@ -103,6 +104,7 @@ class Retrieval {
   bool header_done_ = false;
   bool text_done_ = false;
   std::string header_tail_;           ///< last octets of the header, to see its blank line
+  std::uint64_t header_octets_ = 0;   ///< TOP: octets of the header sent
   std::uint64_t text_offset_ = 0;     ///< TOP: where the text asked for last begins
   std::uint32_t text_requested_ = 0;  ///< TOP: octets of text asked for last
   std::uint64_t text_received_ = 0;   ///< TOP: octets of it that came
