@@ -130,7 +130,8 @@ void Bridge::check_deadlines() {
   if (over_) return;
   // RFC 1939 section 3: the autologout timer closes without removing and without an answer.
   if (const auto deadline = client_deadline(); deadline && now_ >= *deadline) {
-    end_session(maildrop_ ? "idle-timeout" : "login-timeout", false);
+    // Before login there may be the answer to a PASS that took the server too long: it still goes.
+    end_session(maildrop_ ? "idle-timeout" : "login-timeout", !maildrop_);
   }
 }
 

@@ -90,6 +90,7 @@ class Bridge {
   struct Retrieving {
     Retrieval retrieval;
     std::optional<imap::CommandId> probe;
+    bool probe_answered;
     bool probe_found;
   };
   /// QUIT with something to do.

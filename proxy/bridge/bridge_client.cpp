@@ -96,7 +96,7 @@ void Bridge::on_retrieve(pop3::MessageNumber number, std::optional<std::uint64_t
   }
   const RetrievalRequest request{number, maildrop_->uid(number), maildrop_->octets(number),
                                  top_lines};
-  task_ = Retrieving{Retrieval(request, client_), std::nullopt, false};
+  task_ = Retrieving{Retrieval(request, client_), std::nullopt, false, false};
   start_upstream_work();
 }
 

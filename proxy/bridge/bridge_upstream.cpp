@@ -232,12 +232,14 @@ void Bridge::judge_retrieval(Retrieving& retrieving) {
     case Retrieval::State::kMissing:
       // Behind a NOOP, so that the server may notice expunges of others first.
       upstream_->noop();
+      retrieving.probe_answered = false;
       retrieving.probe_found = false;
       retrieving.probe = upstream_->uid_search(
           "UID " + std::to_string(retrieving.retrieval.request().uid.value()));
       break;
     case Retrieval::State::kFailed:
     case Retrieval::State::kBroken:
+      reconnected_ = false;
       const Retrieval retrieval = std::move(retrieving.retrieval);
       fail_retrieval(retrieval, retrieval.failure());
       break;
@@ -275,12 +277,16 @@ void Bridge::fail_retrieval(const Retrieval& retrieval, const Failure& failure) 
 void Bridge::on_probe_event(Retrieving& retrieving, const imap::Event& event) {
   const imap::Uid uid = retrieving.retrieval.request().uid;
   if (const auto* result = std::get_if<imap::SearchResult>(&event)) {
+    retrieving.probe_answered = true;
     retrieving.probe_found = retrieving.probe_found || result->uids.contains(uid);
     return;
   }
   const auto* completed = std::get_if<imap::Completed>(&event);
   if (completed == nullptr || completed->id != *retrieving.probe) return;
-  const bool gone = completed->status == imap::Status::kOk && !retrieving.probe_found;
+  // No result at all is no answer: servers that lost their state say OK to everything.
+  const bool gone = completed->status == imap::Status::kOk && retrieving.probe_answered &&
+                    !retrieving.probe_found;
+  reconnected_ = false;
   const Retrieval retrieval = std::move(retrieving.retrieval);
   if (gone) {
     fail_retrieval(retrieval, {pop3::ResponseCode::kNone, "message was removed by another client",
