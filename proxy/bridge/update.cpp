@@ -61,8 +61,13 @@ Update::Update(imap::UidSet remove, imap::UidSet mark_seen)
 void Update::start(imap::ClientSession& upstream) {
   sent_.clear();
   refused_ = false;
-  const bool can_uid_expunge = upstream.has(imap::Capability::kUidPlus);
-  enter(can_uid_expunge || remove_.empty() ? Step::kFlagAndExpunge : Step::kFindForeign, upstream);
+  const bool short_way = remove_.empty() || can_expunge_by_uid(upstream);
+  enter(short_way ? Step::kFlagAndExpunge : Step::kFindForeign, upstream);
+}
+
+// Foreign flags that an earlier connection took off are put back by the long way only.
+bool Update::can_expunge_by_uid(const imap::ClientSession& upstream) const {
+  return upstream.has(imap::Capability::kUidPlus) && foreign_.empty();
 }
 
 void Update::send_store(imap::ClientSession& upstream, const imap::UidSet& set,
@@ -74,21 +79,41 @@ void Update::send_store(imap::ClientSession& upstream, const imap::UidSet& set,
 
 void Update::send_search_for_ours(imap::ClientSession& upstream) {
   for (const std::string& piece : remove_.chunks(kSetOctets)) {
-    sent_.push_back({upstream.uid_search("UID " + piece), Kind::kSearch});
+    send_search(upstream, "UID " + piece);
+  }
+}
+
+void Update::send_search(imap::ClientSession& upstream, const std::string& criteria) {
+  sent_.push_back({upstream.uid_search(criteria), Kind::kSearch});
+  ++searches_;
+}
+
+// Each search must have brought its result, an empty one too: servers that lost their state say OK
+// to everything and nothing else.
+bool Update::search_answered() const {
+  return !search_failed_ && search_results_ >= searches_;
+}
+
+void Update::flag_and_expunge(const imap::UidSet& set, imap::ClientSession& upstream) {
+  send_store(upstream, set, imap::StoreAction::kAdd, imap::Flag::kDeleted, Kind::kFlag);
+  for (const std::string& piece : set.chunks(kSetOctets)) {
+    sent_.push_back({upstream.uid_expunge(piece), Kind::kExpunge});
   }
 }
 
 void Update::enter(Step step, imap::ClientSession& upstream) {
   step_ = step;
   found_ = {};
-  search_answered_ = true;
+  search_failed_ = false;
+  searches_ = 0;
+  search_results_ = 0;
   switch (step) {
     case Step::kFlagAndExpunge:
       send_store(upstream, mark_seen_, imap::StoreAction::kAdd, imap::Flag::kSeen, Kind::kSeen);
-      send_store(upstream, remove_, imap::StoreAction::kAdd, imap::Flag::kDeleted, Kind::kFlag);
-      for (const std::string& piece : remove_.chunks(kSetOctets)) {
-        sent_.push_back({upstream.uid_expunge(piece), Kind::kExpunge});
-      }
+      flag_and_expunge(remove_, upstream);
+      break;
+    case Step::kOnceMore:
+      flag_and_expunge(left_, upstream);
       break;
     case Step::kVerify:  // behind a NOOP, so that the server looks at the mailbox as it is now
       sent_.push_back({upstream.noop(), Kind::kOther});
@@ -96,13 +121,13 @@ void Update::enter(Step step, imap::ClientSession& upstream) {
       break;
     case Step::kFindForeign:
       send_store(upstream, mark_seen_, imap::StoreAction::kAdd, imap::Flag::kSeen, Kind::kSeen);
-      sent_.push_back({upstream.uid_search("DELETED"), Kind::kSearch});
+      send_search(upstream, "DELETED");
       break;
     case Step::kFlagOnlyOurs:
       send_store(upstream, foreign_, imap::StoreAction::kRemove, imap::Flag::kDeleted,
                  Kind::kUnflagForeign);
       send_store(upstream, remove_, imap::StoreAction::kAdd, imap::Flag::kDeleted, Kind::kFlag);
-      sent_.push_back({upstream.uid_search("DELETED"), Kind::kSearch});
+      send_search(upstream, "DELETED");
       break;
     case Step::kExpungeAll:
       sent_.push_back({upstream.expunge(), Kind::kExpunge});
@@ -121,11 +146,23 @@ void Update::enter(Step step, imap::ClientSession& upstream) {
 void Update::on_event(const imap::Event& event, imap::ClientSession& upstream) {
   if (state_ != State::kRunning) return;
   std::visit(Overloaded{
-                 [&](const imap::SearchResult& result) { add_all(result.uids, found_); },
-                 [&](const imap::Completed& completed) { on_completed(completed, upstream); },
+                 [&](const imap::SearchResult& result) {
+                   ++search_results_;
+                   add_all(result.uids, found_);
+                 },
+                 [&](const imap::Notice& notice) { note_limit(notice.code); },
+                 [&](const imap::Completed& completed) {
+                   note_limit(completed.code);
+                   on_completed(completed, upstream);
+                 },
                  [](const auto&) {},
              },
              event);
+}
+
+// RFC 9738: only a part of the messages was looked at, so that a search may have missed some.
+void Update::note_limit(const imap::ResponseCode& code) {
+  if (code.code == imap::Code::kMessageLimit) search_failed_ = true;
 }
 
 void Update::note_refusal(const imap::Completed& completed) {
@@ -153,7 +190,7 @@ void Update::on_completed(const imap::Completed& completed, imap::ClientSession&
         foreign_flags_lost_ = true;
         break;
       case Kind::kSearch:
-        search_answered_ = false;
+        search_failed_ = true;
         break;
       case Kind::kOther:
         break;
@@ -165,6 +202,7 @@ void Update::on_completed(const imap::Completed& completed, imap::ClientSession&
 void Update::on_flight_over(imap::ClientSession& upstream) {
   switch (step_) {
     case Step::kFlagAndExpunge:
+    case Step::kOnceMore:
     case Step::kExpungeAll:
       judge_expunge(upstream);
       break;
@@ -172,7 +210,7 @@ void Update::on_flight_over(imap::ClientSession& upstream) {
       judge_search(upstream);
       break;
     case Step::kFindForeign:
-      if (!search_answered_) {
+      if (!search_answered()) {
         failure_ = upstream_unavailable("server does not tell which messages others deleted");
         give_up(upstream);
         break;
@@ -193,7 +231,7 @@ void Update::on_flight_over(imap::ClientSession& upstream) {
 // EXPUNGE removes whatever is flagged, so it is only sent when a search has just found no flag but
 // ours.
 void Update::judge_only_ours(imap::ClientSession& upstream) {
-  if (!refused_ && search_answered_ && difference(found_, remove_).empty()) {
+  if (!refused_ && search_answered() && difference(found_, remove_).empty()) {
     enter(Step::kExpungeAll, upstream);
     return;
   }
@@ -221,13 +259,25 @@ void Update::judge_expunge(imap::ClientSession& upstream) {
 }
 
 void Update::judge_search(imap::ClientSession& upstream) {
-  left_ = search_answered_ ? intersection(found_, remove_) : remove_;
+  const bool known = search_answered();
+  left_ = known ? intersection(found_, remove_) : remove_;
+  const bool further = left_.size() < remaining_;
   remaining_ = left_.size();
   if (left_.empty()) {  // gone, by us or by somebody else: that is what was asked for
     state_ = State::kDone;
     return;
   }
-  if (!refused_) failure_ = upstream_unavailable("server said OK but the messages are still there");
+  // Dovecot expunges nothing in the flight in which it notices new mail, and a server with a
+  // MESSAGELIMIT only so many: as long as it gets further, and once without, it is asked again.
+  if (known && !refused_ && can_expunge_by_uid(upstream) && (further || !asked_again_)) {
+    asked_again_ = !further;
+    enter(Step::kOnceMore, upstream);
+    return;
+  }
+  if (!refused_) {
+    failure_ = upstream_unavailable(known ? "server said OK but the messages are still there"
+                                          : "server does not tell which messages are left");
+  }
   give_up(upstream);
 }
 

@@ -16,7 +16,8 @@ namespace popbridge::bridge {
 
 /// Marks and removes exactly the given messages, in one flight where the server has UID EXPUNGE,
 /// and believes that they are gone only when the server named each as expunged, or else when a
-/// search behind that does not find them. Without UID EXPUNGE it takes the
+/// search behind that does not find them; what it does find is tried again. Without UID EXPUNGE it
+/// takes the
 /// \Deleted flags of others off, makes sure that only ours are left, expunges, and puts them back
 /// (RFC 4549 section 4.2.4). Everything is by UID and may be done again, so a lost connection is no
 /// loss.
@@ -46,11 +47,14 @@ class Update {
   /// The server refused to store \Seen. Costs no mail, so it fails nothing; for the log.
   [[nodiscard]] bool seen_refused() const { return seen_refused_; }
   /// A way of saying in the log that foreign \Deleted flags may have stayed off.
-  [[nodiscard]] bool foreign_flags_lost() const { return foreign_flags_lost_; }
+  [[nodiscard]] bool foreign_flags_lost() const {
+    return foreign_flags_lost_ || (state_ == State::kRunning && !foreign_.empty());
+  }
 
  private:
   enum class Step {
     kFlagAndExpunge,  ///< STORE and UID EXPUNGE, in one flight
+    kOnceMore,        ///< the same for those that are still there though nothing was refused
     kVerify,          ///< not all were named as expunged: search for what is left
     kFindForeign,     ///< no UID EXPUNGE: which messages are flagged \Deleted already?
     kFlagOnlyOurs,    ///< foreign flags off, ours on, and a search that must find only ours
@@ -65,7 +69,12 @@ class Update {
 
   void send_store(imap::ClientSession& upstream, const imap::UidSet& set, imap::StoreAction action,
                   imap::Flag flag, Kind kind);
+  [[nodiscard]] bool can_expunge_by_uid(const imap::ClientSession& upstream) const;
+  void flag_and_expunge(const imap::UidSet& set, imap::ClientSession& upstream);
+  void send_search(imap::ClientSession& upstream, const std::string& criteria);
   void send_search_for_ours(imap::ClientSession& upstream);
+  [[nodiscard]] bool search_answered() const;
+  void note_limit(const imap::ResponseCode& code);
   void enter(Step step, imap::ClientSession& upstream);
   void on_completed(const imap::Completed& completed, imap::ClientSession& upstream);
   void on_flight_over(imap::ClientSession& upstream);
@@ -84,9 +93,12 @@ class Update {
   imap::UidSet left_;  ///< ours that are still there, by the last search that was answered
   State state_ = State::kRunning;
   Step step_ = Step::kFlagAndExpunge;
-  std::vector<Sent> sent_;  ///< of this flight, not completed yet
-  bool search_answered_ = false;
-  bool refused_ = false;  ///< a STORE or EXPUNGE that removal needs was refused
+  std::vector<Sent> sent_;          ///< of this flight, not completed yet
+  bool search_failed_ = false;      ///< in this flight: refused, or cut short by a MESSAGELIMIT
+  std::size_t searches_ = 0;        ///< sent in this flight
+  std::size_t search_results_ = 0;  ///< that came in this flight
+  bool asked_again_ = false;        ///< kOnceMore was entered without progress before it
+  bool refused_ = false;            ///< a STORE or EXPUNGE that removal needs was refused
   bool seen_refused_ = false;
   bool foreign_flags_lost_ = false;
   std::uint64_t remaining_ = 0;
