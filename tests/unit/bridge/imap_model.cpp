@@ -1,0 +1,273 @@
+#include "imap_model.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+#include "imap/uid_set.hpp"
+
+namespace popbridge::bridge::test {
+namespace {
+
+constexpr std::string_view kGoodLogin = "PLAIN AGFsaWNlAHNlY3JldA==";
+
+bool in_set(std::string_view set, std::uint32_t uid) {
+  if (set == "1:*") return true;
+  const auto parsed = imap::UidSet::parse(set);
+  return parsed && parsed->contains(imap::Uid(uid));
+}
+
+std::string capabilities(const MailboxModel& mailbox) {
+  return std::string("CAPABILITY IMAP4rev1 SASL-IR ID AUTH=PLAIN") +
+         (mailbox.uid_plus ? " UIDPLUS" : "") + (mailbox.esearch ? " ESEARCH" : "");
+}
+
+std::string_view header_of(std::string_view message) {
+  const std::size_t blank = message.find("\r\n\r\n");
+  return blank == std::string_view::npos ? message : message.substr(0, blank + 4);
+}
+
+/// The numbers of "BODY.PEEK[TEXT]<offset.octets>" in a FETCH's arguments.
+std::string_view text_part(std::string_view text, std::string_view arguments, std::size_t& offset) {
+  const std::size_t open = arguments.find("[TEXT]<") + 7;
+  const char* end = arguments.data() + arguments.size();
+  std::size_t octets = 0;
+  const auto dot = std::from_chars(arguments.data() + open, end, offset);
+  std::from_chars(dot.ptr + 1, end, octets);
+  return offset < text.size() ? text.substr(offset, octets) : std::string_view();
+}
+
+}  // namespace
+
+const StoredMessage* MailboxModel::find(std::uint32_t uid) const {
+  const auto found = std::ranges::find(messages, uid, &StoredMessage::uid);
+  return found == messages.end() ? nullptr : &*found;
+}
+
+ImapConnection::ImapConnection(MailboxModel& mailbox, Dice& dice) : mailbox_(mailbox), dice_(dice) {
+  out_ = "* OK [" + capabilities(mailbox_) + "] ready\r\n";
+}
+
+bool ImapConnection::gave_whole(std::uint32_t uid) const {
+  return std::ranges::any_of(given_, [&](const GivenMessage& given) {
+    return given.uid == uid && given.ok_end <= taken_;
+  });
+}
+
+void ImapConnection::receive(std::string_view octets) {
+  in_ += octets;
+  for (std::size_t end = in_.find("\r\n"); end != std::string::npos; end = in_.find("\r\n")) {
+    const std::string line = in_.substr(0, end);
+    in_.erase(0, end + 2);
+    if (end_ != End::kOpen) continue;
+    Command command;
+    const std::size_t verb = line.find(' ') + 1;
+    command.tag = line.substr(0, verb - 1);
+    const bool by_uid = line.compare(verb, 4, "UID ") == 0;
+    const std::size_t verb_end = std::min(line.find(' ', verb + (by_uid ? 4 : 0)), line.size());
+    command.verb = line.substr(verb, verb_end - verb);
+    command.arguments = line.substr(std::min(verb_end + 1, line.size()));
+    handle(command);
+  }
+}
+
+ImapConnection::Fault ImapConnection::choose_fault(const Command& command) {
+  if (mailbox_.fault_every == 0 || !dice_.one_in(mailbox_.fault_every)) return Fault::kNone;
+  static constexpr std::array kAnywhere = {Fault::kCut, Fault::kNotDone,     Fault::kDoneAndNo,
+                                           Fault::kBye, Fault::kUnsolicited, Fault::kOkOnly};
+  static constexpr std::array kFetch = {
+      Fault::kOtherMessage,  Fault::kUidLast,        Fault::kNil,    Fault::kEmptyString,
+      Fault::kLiteralLonger, Fault::kLiteralShorter, Fault::kTwoUids};
+  ++mailbox_.faults;
+  const bool body = command.verb == "UID FETCH" && command.arguments.contains("BODY");
+  if (body && dice_.one_in(2)) return kFetch[dice_.below(kFetch.size())];
+  return kAnywhere[dice_.below(kAnywhere.size())];
+}
+
+std::string ImapConnection::refusal() {
+  static constexpr std::array<std::string_view, 7> kRefusals = {
+      "NO [UNAVAILABLE] backend down",
+      "NO [LIMIT] Rate limit hit",
+      "NO [INUSE] locked",
+      "NO [NOPERM] not yours",
+      "BAD Command Error. 12",
+      "NO [SERVERBUG] oh",
+      "BAD User is authenticated but not connected."};
+  return std::string(kRefusals[dice_.below(kRefusals.size())]);
+}
+
+void ImapConnection::handle(const Command& command) {
+  const Fault fault = choose_fault(command);
+  if (command.verb.ends_with("STORE") || command.verb.ends_with("EXPUNGE")) ++mailbox_.changes;
+  std::string answer;
+  switch (fault) {
+    case Fault::kNotDone:
+      answer = command.tag + ' ' + refusal() + "\r\n";
+      break;
+    case Fault::kOkOnly:
+      answer = command.tag + " OK done\r\n";
+      break;
+    case Fault::kBye:
+      answer = "* BYE going down\r\n";
+      if (dice_.one_in(2)) answer += command.tag + " NO later\r\n";
+      end_ = dice_.one_in(2) ? End::kClosed : End::kSilent;
+      break;
+    case Fault::kDoneAndNo:
+      answer = data_of(command, Fault::kNone) + command.tag + ' ' + refusal() + "\r\n";
+      break;
+    case Fault::kUnsolicited:
+      answer = unsolicited(command) + data_of(command, Fault::kNone) + status_of(command);
+      break;
+    default:
+      answer = data_of(command, fault) + status_of(command);
+      break;
+  }
+  if (fault == Fault::kCut) {
+    answer.resize(dice_.below(answer.size()));
+    end_ = std::array{End::kClosed, End::kReset, End::kSilent}[dice_.below(3)];
+  }
+  out_ += answer;
+  const bool whole =
+      fault == Fault::kNone || fault == Fault::kUnsolicited || fault == Fault::kUidLast;
+  if (whole && command.verb == "UID FETCH" && command.arguments.contains("BODY")) {
+    given_.push_back({static_cast<std::uint32_t>(std::stoul(command.arguments)), out_.size()});
+  }
+  if (command.verb == "LOGOUT" && end_ == End::kOpen) end_ = End::kClosed;
+}
+
+std::string ImapConnection::status_of(const Command& command) {
+  if (command.verb != "AUTHENTICATE") return command.tag + " OK done\r\n";
+  if (command.arguments == kGoodLogin) {
+    return command.tag + " OK [" + capabilities(mailbox_) + "] in\r\n";
+  }
+  ++mailbox_.logins_refused;
+  return command.tag + " NO [AUTHENTICATIONFAILED] wrong\r\n";
+}
+
+std::string ImapConnection::data_of(const Command& command, Fault fault) {
+  if (command.verb == "SELECT") return select();
+  if (command.verb == "UID FETCH") {
+    return command.arguments.contains("BODY") ? fetch(command.arguments, fault) : list();
+  }
+  if (command.verb == "UID SEARCH") return search(command);
+  if (command.verb == "UID STORE") store(command.arguments);
+  if (command.verb == "UID EXPUNGE") return expunge(command.arguments);
+  if (command.verb == "EXPUNGE") return expunge("1:*");
+  if (command.verb == "LOGOUT") return "* BYE bye\r\n";
+  return {};
+}
+
+std::string ImapConnection::select() {
+  return "* " + std::to_string(mailbox_.messages.size()) + " EXISTS\r\n* OK [UIDVALIDITY " +
+         std::to_string(mailbox_.uid_validity) + "] valid\r\n";
+}
+
+std::string ImapConnection::list() {
+  std::string lines;
+  for (std::size_t i = 0; i < mailbox_.messages.size(); ++i) {
+    const StoredMessage& message = mailbox_.messages[i];
+    // Sizes are what servers lie about most.
+    const std::size_t size = message.octets.size() + (dice_.one_in(8) ? 3 : 0);
+    lines += "* " + std::to_string(i + 1) + " FETCH (UID " + std::to_string(message.uid) +
+             " RFC822.SIZE " + std::to_string(size) + " FLAGS (" +
+             (message.deleted ? "\\Deleted" : "") + "))\r\n";
+  }
+  return lines;
+}
+
+std::string ImapConnection::fetch(const std::string& arguments, Fault fault) {
+  const auto uid = static_cast<std::uint32_t>(std::stoul(arguments));
+  std::string lines;
+  for (std::size_t i = 0; i < mailbox_.messages.size(); ++i) {
+    const bool wanted = (mailbox_.messages[i].uid == uid) != (fault == Fault::kOtherMessage);
+    if (wanted) lines += body_line(i, arguments, fault);
+    if (wanted && fault == Fault::kOtherMessage) break;
+  }
+  return lines;
+}
+
+std::string ImapConnection::body_line(std::size_t index, const std::string& arguments,
+                                      Fault fault) {
+  const StoredMessage& message = mailbox_.messages[index];
+  const std::string uid = "UID " + std::to_string(message.uid);
+  const std::string_view header = header_of(message.octets);
+  const auto part = [&](const std::string& name, std::string_view octets) {
+    if (fault == Fault::kNil) return name + " NIL";
+    if (fault == Fault::kEmptyString) return name + " \"\"";
+    std::size_t announced = octets.size();
+    if (fault == Fault::kLiteralLonger) announced += 1 + dice_.below(40);
+    if (fault == Fault::kLiteralShorter) announced -= std::min(announced, 1 + dice_.below(40));
+    return name + " {" + std::to_string(announced) + "}\r\n" + std::string(octets);
+  };
+  std::string parts;
+  if (arguments.contains("[]")) parts = part("BODY[]", message.octets);
+  if (arguments.contains("[HEADER]")) parts = part("BODY[HEADER]", header);
+  if (arguments.contains("[TEXT]")) {
+    std::size_t offset = 0;
+    const std::string_view text =
+        text_part(std::string_view(message.octets).substr(header.size()), arguments, offset);
+    parts += parts.empty() ? "" : " ";
+    parts += part("BODY[TEXT]<" + std::to_string(offset) + '>', text);
+  }
+  std::string line = "* " + std::to_string(index + 1) + " FETCH (";
+  if (fault == Fault::kUidLast) return line + parts + ' ' + uid + ")\r\n";
+  line += uid + ' ' + parts;
+  if (fault == Fault::kTwoUids) line += " UID " + std::to_string(message.uid + 1);
+  return line + ")\r\n";
+}
+
+std::string ImapConnection::search(const Command& command) {
+  const bool extended = command.arguments.starts_with("RETURN (ALL) ");
+  const std::string criteria = command.arguments.substr(extended ? 13 : 0);
+  imap::UidSet found;
+  for (const StoredMessage& message : mailbox_.messages) {
+    const bool matches =
+        criteria == "DELETED" ? message.deleted : in_set(criteria.substr(4), message.uid);
+    if (matches) found.add(imap::Uid(message.uid));
+  }
+  if (extended) {
+    return "* ESEARCH (TAG \"" + command.tag + "\") UID" +
+           (found.empty() ? "" : " ALL " + found.text()) + "\r\n";
+  }
+  std::string line = "* SEARCH";
+  for (const StoredMessage& message : mailbox_.messages) {
+    if (found.contains(imap::Uid(message.uid))) line += ' ' + std::to_string(message.uid);
+  }
+  return line + "\r\n";
+}
+
+void ImapConnection::store(const std::string& arguments) {
+  const std::string set = arguments.substr(0, arguments.find(' '));
+  const bool value = arguments.contains('+');
+  for (StoredMessage& message : mailbox_.messages) {
+    if (!in_set(set, message.uid)) continue;
+    (arguments.contains("\\Seen") ? message.seen : message.deleted) = value;
+  }
+}
+
+std::string ImapConnection::expunge(std::string_view set) {
+  std::string lines;
+  for (std::size_t i = 0; i < mailbox_.messages.size();) {
+    const StoredMessage& message = mailbox_.messages[i];
+    if (!message.deleted || !in_set(set, message.uid)) {
+      ++i;
+      continue;
+    }
+    lines += "* " + std::to_string(i + 1) + " EXPUNGE\r\n";
+    mailbox_.messages.erase(mailbox_.messages.begin() + static_cast<std::ptrdiff_t>(i));
+  }
+  return lines;
+}
+
+std::string ImapConnection::unsolicited(const Command& command) {
+  // In a listing the body of another message would be one more message.
+  if (command.arguments.contains("BODY") && dice_.one_in(3)) {
+    return "* 1 FETCH (UID 4294967295 BODY[] {7}\r\nforged\n)\r\n";
+  }
+  static constexpr std::array<std::string_view, 5> kLines = {
+      "* 9 RECENT\r\n", "* 1 FETCH (FLAGS (\\Seen))\r\n", "* OK [ALERT] mind the gap\r\n",
+      "* NO odd\r\n", "* FLAGS (\\Seen \\Deleted)\r\n"};
+  return std::string(kLines[dice_.below(kLines.size())]);
+}
+
+}  // namespace popbridge::bridge::test

@@ -1,0 +1,108 @@
+// A small IMAP server in memory, with faults.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "dice.hpp"
+
+namespace popbridge::bridge::test {
+
+struct StoredMessage {
+  std::uint32_t uid;
+  std::string octets;
+  bool deleted = false;
+  bool seen = false;
+};
+
+/// The mailbox, which outlives connections. Its only user is "alice" with the
+/// password "secret".
+struct MailboxModel {
+  std::uint32_t uid_validity = 77;
+  std::vector<StoredMessage> messages;  ///< UIDs ascend
+  bool uid_plus = true;
+  bool esearch = true;
+  /// One answer in so many is faulty; 0: none.
+  std::size_t fault_every = 0;
+  // What happened.
+  unsigned faults = 0;
+  unsigned logins_refused = 0;  ///< with AUTHENTICATIONFAILED, for a wrong password
+  unsigned changes = 0;         ///< STORE, EXPUNGE and UID EXPUNGE commands received
+
+  [[nodiscard]] const StoredMessage* find(std::uint32_t uid) const;
+};
+
+/// What a FETCH of a message's text gave; the tagged OK of a faultless one ends
+/// at `ok_end`.
+struct GivenMessage {
+  std::uint32_t uid;
+  std::size_t ok_end;
+};
+
+/// One connection to it. Octets in, octets out; nothing happens by itself.
+class ImapConnection {
+ public:
+  /// How the connection goes on when the output is used up.
+  enum class End { kOpen, kClosed, kReset, kSilent };
+
+  ImapConnection(MailboxModel& mailbox, Dice& dice);
+
+  void receive(std::string_view octets);
+  /// Output not yet taken.
+  [[nodiscard]] std::string_view output() const { return std::string_view(out_).substr(taken_); }
+  void take(std::size_t count) { taken_ += count; }
+  [[nodiscard]] End end() const { return end_; }
+  /// A faultless answer to a FETCH of this message's text was taken to its last
+  /// octet.
+  [[nodiscard]] bool gave_whole(std::uint32_t uid) const;
+
+ private:
+  enum class Fault {
+    kNone,
+    kCut,             ///< the connection ends somewhere in the answer
+    kNotDone,         ///< NO or BAD, and nothing was done
+    kDoneAndNo,       ///< done, data given, and NO all the same
+    kOkOnly,          ///< OK, but nothing was done and no data given
+    kBye,             ///< BYE instead of or before a refusal
+    kUnsolicited,     ///< data nobody asked for in front of the answer
+    kOtherMessage,    ///< FETCH: the data of another UID
+    kUidLast,         ///< FETCH: no fault, but UID comes behind the body
+    kNil,             ///< FETCH: NIL for the body
+    kEmptyString,     ///< FETCH: "" for the body
+    kLiteralLonger,   ///< FETCH: more octets announced than given
+    kLiteralShorter,  ///< FETCH: less octets announced than given
+    kTwoUids,         ///< FETCH: UID before and another one behind the body
+  };
+  struct Command {
+    std::string tag;
+    std::string verb;  ///< with "UID " in front where it was sent
+    std::string arguments;
+  };
+
+  void handle(const Command& command);
+  [[nodiscard]] Fault choose_fault(const Command& command);
+  [[nodiscard]] std::string data_of(const Command& command, Fault fault);
+  [[nodiscard]] std::string status_of(const Command& command);
+  [[nodiscard]] std::string select();
+  [[nodiscard]] std::string list();
+  [[nodiscard]] std::string fetch(const std::string& arguments, Fault fault);
+  [[nodiscard]] std::string body_line(std::size_t index, const std::string& arguments, Fault fault);
+  [[nodiscard]] std::string search(const Command& command);
+  void store(const std::string& arguments);
+  [[nodiscard]] std::string expunge(std::string_view set);
+  [[nodiscard]] std::string unsolicited(const Command& command);
+  [[nodiscard]] std::string refusal();
+
+  MailboxModel& mailbox_;
+  Dice& dice_;
+  std::string in_;
+  std::string out_;
+  std::size_t taken_ = 0;
+  End end_ = End::kOpen;
+  std::vector<GivenMessage> given_;
+};
+
+}  // namespace popbridge::bridge::test

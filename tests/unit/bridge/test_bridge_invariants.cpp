@@ -1,0 +1,324 @@
+// What must hold for any client in front of any server, however the server
+// fails.
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "bridge/bridge.hpp"
+#include "bridge/overloaded.hpp"
+#include "client_model.hpp"
+#include "dice.hpp"
+#include "imap_model.hpp"
+#include "support/catch.hpp"
+
+namespace {
+
+using namespace popbridge::bridge;
+using namespace popbridge::bridge::test;
+
+/// A message whose octets say which one it is, so that no part of another can
+/// pass for it.
+std::string make_message(std::uint32_t uid, std::uint32_t generation, Dice& dice) {
+  const std::string name = std::to_string(generation) + '-' + std::to_string(uid);
+  std::string text = "Subject: " + name + "\r\n\r\n";
+  // One in forty is longer than what is kept back in memory, and than one
+  // step's output.
+  const std::size_t lines = dice.one_in(40) ? 5000 : dice.below(30);
+  for (std::size_t i = 0; i < lines; ++i) {
+    text += std::string(dice.below(4), '.') + name + " line " + std::to_string(i) + "\r\n";
+  }
+  if (dice.one_in(4)) text += "no-line-end";
+  return text;
+}
+
+std::vector<StoredMessage> make_messages(std::uint32_t generation, Dice& dice) {
+  std::vector<StoredMessage> messages;
+  std::uint32_t uid = 0;
+  for (std::size_t count = dice.below(7); count > 0; --count) {
+    uid += 1 + static_cast<std::uint32_t>(dice.below(3));
+    messages.push_back({uid, make_message(uid, generation, dice), dice.one_in(6), false});
+  }
+  return messages;
+}
+
+std::vector<Exchange> make_script(Dice& dice) {
+  std::vector<Exchange> script = {{.verb = "USER alice"},
+                                  {.verb = dice.one_in(15) ? "PASS wrong" : "PASS secret"},
+                                  {.verb = "UIDL"}};
+  static const std::vector<std::string> kVerbs = {"STAT", "LIST", "UIDL", "NOOP", "RSET", "DELE",
+                                                  "DELE", "DELE", "RETR", "RETR", "RETR", "TOP"};
+  for (std::size_t count = dice.below(12); count > 0; --count) {
+    Exchange exchange{.verb = kVerbs[dice.below(kVerbs.size())]};
+    const bool numbered = exchange.verb == "DELE" || exchange.verb == "RETR" ||
+                          exchange.verb == "TOP" || (exchange.verb == "LIST" && dice.one_in(2));
+    if (numbered) exchange.number = 1 + static_cast<std::uint32_t>(dice.below(6));
+    if (exchange.verb == "TOP") exchange.lines = static_cast<std::uint32_t>(dice.below(40));
+    script.push_back(exchange);
+  }
+  if (!dice.one_in(6)) script.push_back({.verb = "QUIT"});
+  return script;
+}
+
+/// Plays the world around one bridge from one seed, and checks.
+class World {
+ public:
+  World(std::uint32_t seed, std::size_t fault_every) : dice_(seed), client_(make_script(dice_)) {
+    mailbox_.fault_every = fault_every;
+    mailbox_.uid_plus = !dice_.one_in(3);
+    mailbox_.esearch = dice_.one_in(2);
+    mailbox_.messages = make_messages(mailbox_.uid_validity, dice_);
+    before_ = mailbox_.messages;
+    settings_.mark_seen = dice_.one_in(2) ? MarkSeen::kRetr : MarkSeen::kNever;
+    bridge_.emplace(settings_, popbridge::pop3::Policy{.cleartext_login = true}, now_);
+  }
+
+  void run() {
+    const bool pipelined = dice_.one_in(2);
+    bool vanishes = dice_.one_in(8);
+    for (std::size_t turn = 0; !closed_; ++turn) {
+      REQUIRE(turn < kMaxTurns);
+      pump();
+      if (closed_) break;
+      if (vanishes && dice_.one_in(6)) {
+        bridge_->client_lost("client-lost");
+        vanishes = false;
+      } else if (client_.has_more() && (pipelined || !client_.awaiting_answer())) {
+        bridge_->client().feed(client_.next_line());
+      } else if (!client_.awaiting_answer() && dice_.one_in(2)) {
+        bridge_->client().client_closed();
+      } else {
+        // Nothing moves: somebody's time must be running.
+        const std::optional<Time> deadline = bridge_->next_deadline();
+        REQUIRE(deadline.has_value());
+        now_ = std::max(now_, *deadline);
+      }
+    }
+    check_end();
+  }
+
+  [[nodiscard]] bool faultless() const { return mailbox_.faults == 0 && generation_ == 77; }
+
+ private:
+  static constexpr std::size_t kMaxTurns = 300;
+
+  void pump() {
+    for (bool moved = true; moved && !closed_;) {
+      moved = bridge_->step(now_);
+      moved = take_client_output() || moved;
+      while (std::optional<Action> action = bridge_->next_action()) carry_out(*action);
+      moved = move_upstream() || moved;
+    }
+  }
+
+  bool take_client_output() {
+    const std::size_t pending = bridge_->client().pending_output_size();
+    if (pending == 0) return false;
+    const std::size_t limit = dice_.one_in(2) ? pending : 4 + dice_.below(pending + 1);
+    const std::string octets(bridge_->client().pending_output(std::max<std::size_t>(limit, 4)));
+    bridge_->client().consume_output(octets.size());
+    bridge_->client_progressed(now_);
+    client_.receive(octets);
+    while (const std::optional<Exchange> exchange = client_.next_answered()) check(*exchange);
+    return true;
+  }
+
+  void carry_out(Action& action) {
+    std::visit(Overloaded{
+                   [&](ConnectUpstream&) { connect(); },
+                   [&](SecureUpstream&) { bridge_->upstream_secured(); },
+                   [&](CloseUpstream& close) {
+                     if (connection_) send_upstream(close.last_words);
+                     note_fetched();
+                     connection_.reset();
+                   },
+                   [&](CloseClient&) { closed_ = true; },
+                   [](auto&) {},
+               },
+               action);
+  }
+
+  void connect() {
+    if (mailbox_.fault_every != 0 && dice_.one_in(4 * mailbox_.fault_every)) {
+      ++mailbox_.faults;
+      bridge_->upstream_lost("connection refused");
+      return;
+    }
+    // The mailbox may have been rebuilt while nobody looked: other mails under
+    // the same UIDs.
+    if (logged_in_ && dice_.one_in(6)) {
+      mailbox_.uid_validity = ++generation_;
+      mailbox_.messages = make_messages(generation_, dice_);
+      before_ = mailbox_.messages;
+    }
+    connection_.emplace(mailbox_, dice_);
+    bridge_->upstream_connected(std::string(1, static_cast<char>('A' + connections_++ % 26)));
+  }
+
+  void send_upstream(std::string_view octets) {
+    const unsigned changes = mailbox_.changes;
+    connection_->receive(octets);
+    if (mailbox_.changes == changes) return;
+    // Whatever was asked for before QUIT has its answer, be it still on its
+    // way.
+    INFO("STORE or EXPUNGE before QUIT");
+    ClientModel ahead = client_;
+    ahead.receive(bridge_->client().pending_output(bridge_->client().pending_output_size() + 4));
+    while (ahead.next_answered()) continue;
+    CHECK(ahead.quitting());
+  }
+
+  bool move_upstream() {
+    if (bridge_->upstream() == nullptr || !connection_) return false;
+    bool moved = false;
+    if (!bridge_->upstream()->pending_output().empty()) {
+      const std::string octets(dice_.piece(bridge_->upstream()->pending_output()));
+      bridge_->upstream()->consume_output(octets.size());
+      send_upstream(octets);
+      moved = true;
+    }
+    if (!connection_->output().empty() && bridge_->wants_upstream_input()) {
+      const std::string octets(dice_.piece(connection_->output()));
+      connection_->take(octets.size());
+      bridge_->upstream()->feed(octets);
+      bridge_->upstream_progressed(now_);
+      return true;
+    }
+    if (!connection_->output().empty()) return moved;
+    return end_upstream() || moved;
+  }
+
+  bool end_upstream() {
+    switch (connection_->end()) {
+      case ImapConnection::End::kOpen:
+      case ImapConnection::End::kSilent:
+        return false;
+      case ImapConnection::End::kClosed:
+        if (std::exchange(end_seen_, true)) return false;
+        bridge_->upstream()->server_closed();
+        return true;
+      case ImapConnection::End::kReset:
+        bridge_->upstream_lost("reset");
+        return true;
+    }
+    return false;
+  }
+
+  // --- Checks ---
+
+  void note_fetched() {
+    end_seen_ = false;
+    if (!connection_) return;
+    for (const StoredMessage& message : mailbox_.messages) {
+      if (connection_->gave_whole(message.uid)) fetched_.insert(message.uid);
+    }
+  }
+
+  [[nodiscard]] std::uint32_t uid_of(std::uint32_t number) const { return listed_.at(number - 1); }
+  [[nodiscard]] const StoredMessage& original(std::uint32_t uid) const {
+    return *std::ranges::find(original_, uid, &StoredMessage::uid);
+  }
+
+  void check(const Exchange& exchange) {
+    INFO(exchange.line() << exchange.status);
+    if (exchange.status.starts_with("-ERR [AUTH]")) CHECK(mailbox_.logins_refused > 0);
+    if (!exchange.ok()) {
+      if (faultless() && logged_in_) CHECK(refusal_was_due(exchange));
+      return;
+    }
+    if (exchange.verb.starts_with("PASS")) check_login();
+    if (exchange.verb == "UIDL" && listed_.empty()) note_listing(exchange.text);
+    if (exchange.verb == "RETR" || exchange.verb == "TOP") check_message(exchange);
+    if (exchange.verb == "DELE") marked_.insert(uid_of(exchange.number));
+    if (exchange.verb == "RSET") marked_.clear();
+    if (exchange.verb == "QUIT") check_quit();
+  }
+
+  [[nodiscard]] bool refusal_was_due(const Exchange& exchange) const {
+    if (exchange.number == 0) return false;
+    return exchange.number > listed_.size() || marked_.contains(uid_of(exchange.number));
+  }
+
+  void check_login() {
+    logged_in_ = true;
+    CHECK(mailbox_.logins_refused == 0);
+    original_ = mailbox_.messages;
+  }
+
+  void note_listing(const std::string& text) {
+    for (const StoredMessage& message : original_) {
+      if (!message.deleted) listed_.push_back(message.uid);
+    }
+    CHECK(static_cast<std::size_t>(std::ranges::count(text, '\n')) == listed_.size());
+  }
+
+  // The final dot is there: the message is whole, it is the one asked for, and
+  // the server had said so to the last octet of its tagged OK.
+  void check_message(const Exchange& exchange) {
+    const std::uint32_t uid = uid_of(exchange.number);
+    CHECK(exchange.text == as_pop3(original(uid).octets, exchange.lines));
+    CHECK((fetched_.contains(uid) || (connection_ && connection_->gave_whole(uid))));
+  }
+
+  void check_quit() {
+    if (!logged_in_ || marked_.empty()) return;
+    CHECK(generation_ == 77);
+    for (const std::uint32_t uid : marked_) CHECK(mailbox_.find(uid) == nullptr);
+  }
+
+  void check_end() {
+    CHECK(bridge_->over());
+    for (const StoredMessage& message : before_) {
+      const StoredMessage* now = mailbox_.find(message.uid);
+      const bool may_go = generation_ == 77 && marked_.contains(message.uid);
+      INFO("UID " << message.uid);
+      if (!may_go) REQUIRE(now != nullptr);
+      if (now != nullptr && !may_go && faultless()) CHECK(now->deleted == message.deleted);
+      if (now != nullptr && may_go && mailbox_.changes == 0) CHECK_FALSE(now->deleted);
+    }
+    if (mailbox_.changes == 0) CHECK(mailbox_.messages.size() == before_.size());
+  }
+
+  Dice dice_;
+  ClientModel client_;
+  MailboxModel mailbox_;
+  std::vector<StoredMessage> before_;    ///< of the generation there is
+  std::vector<StoredMessage> original_;  ///< of the generation at login
+  std::vector<std::uint32_t> listed_;
+  std::set<std::uint32_t> marked_;
+  std::set<std::uint32_t> fetched_;
+  Settings settings_;
+  std::optional<Bridge> bridge_;
+  std::optional<ImapConnection> connection_;
+  Time now_{0};
+  std::uint32_t generation_ = 77;
+  unsigned connections_ = 0;
+  bool logged_in_ = false;
+  bool end_seen_ = false;
+  bool closed_ = false;
+};
+
+}  // namespace
+
+TEST_CASE(
+    "With a server that does its work every session reads and deletes as "
+    "asked") {
+  for (std::uint32_t seed = 1; seed <= 1000; ++seed) {
+    INFO("seed " << seed);
+    World(seed, 0).run();
+  }
+}
+
+TEST_CASE("Whatever the server does, no mail is lost and nothing untrue is said") {
+  for (const std::size_t fault_every : {2, 4, 10}) {
+    for (std::uint32_t seed = 1; seed <= 2000; ++seed) {
+      INFO("one answer in " << fault_every << " is faulty, seed " << seed);
+      World(seed, fault_every).run();
+    }
+  }
+}
