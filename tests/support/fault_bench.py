@@ -15,6 +15,7 @@ CALM_TIMEOUT_S = 30
 # A client must have an answer, or the end, within this: a second connection may be tried.
 DEADLINE_S = 3 * STALL_TIMEOUT_S + PATIENCE_S
 _PARALLEL = 6
+_LOG_LINES = 8  # of popbridge, shown with a failure
 
 MESSAGES = tuple(
     b"From: a@example.org\r\nSubject: message %d\r\n\r\n%s" % (number, text)
@@ -30,11 +31,16 @@ MESSAGES = tuple(
 class Client(Pop3Client):
     """Also takes a closed connection for an answer: None."""
 
+    over = False  # the other side closed
+
     def attempt(self, line):
         """Status line of the answer; None if the connection ended instead."""
+        if self.over:
+            return None
         try:
             return self.command(line)
-        except (ConnectionError, BrokenPipeError):
+        except ConnectionError:
+            self.over = True
             return None
 
     def attempt_body(self, line):
@@ -46,6 +52,7 @@ class Client(Pop3Client):
         try:
             return status, self.read_body()
         except ConnectionError:
+            self.over = True
             return status, None
 
 
@@ -81,7 +88,8 @@ class Bench:
                     raise AssertionError("the scripted server failed:\n" +
                                          "\n".join(self.server.defects))
             else:
-                value.add_note(f"log of popbridge:\n{self.bridge.log_text()}")
+                end = "\n".join(line.text for line in self.bridge.lines[-_LOG_LINES:])
+                value.add_note(f"log of popbridge:\n{end}")
         finally:
             for client in self._clients:
                 client.close()

@@ -97,6 +97,8 @@ class ScriptedImap:
         self.password = password
         self.greeting_capabilities = True
         self.piece_octets = None  # write in pieces of so many octets
+        self.glued = False        # write all that is to be said before the next wait at once
+        self.literal_answer = None  # instead of "+": octets, "%TAG%" filled in
         self.cut_after = None     # callable(connection number): octets after which it is cut, or None
         self.commands = []        # (connection number, Command) of everything that came whole
         self.received = b""       # all octets, in clear and out of TLS
@@ -138,6 +140,7 @@ class ScriptedImap:
             for rules in self._rules.values():
                 rules.clear()
             self.piece_octets = self.cut_after = None
+            self.glued = False
 
     def now(self, **settings):
         """Changes attributes under the lock."""
@@ -253,10 +256,22 @@ class Session:
         self.selected = None  # [UID] by sequence number
         self.reset = False    # the end is RST, not FIN
         self._input = bytearray()
+        self._unsent = bytearray()
 
     # Wire.
 
     def send(self, octets):
+        if self.server.glued:
+            self._unsent += octets
+        else:
+            self._write(octets)
+
+    def flush(self):
+        octets, self._unsent = bytes(self._unsent), bytearray()
+        if octets:
+            self._write(octets)
+
+    def _write(self, octets):
         server = self.server
         cut = server.cut_after(self.number) if server.cut_after else None
         with server.lock:
@@ -264,6 +279,7 @@ class Session:
             if cut is not None:
                 octets = octets[:max(0, cut - before)]
             server.sent[self.number] = before + len(octets)
+            server.lock.notify_all()
         size = server.piece_octets or max(1, len(octets))
         for at in range(0, len(octets), size):
             self.socket.sendall(octets[at:at + size])
@@ -274,6 +290,7 @@ class Session:
         self.send(text.encode("latin-1") + b"\r\n" if isinstance(text, str) else text + b"\r\n")
 
     def receive(self):
+        self.flush()
         octets = self.socket.recv(_READ_OCTETS)
         if not octets:
             raise Ended
@@ -299,6 +316,8 @@ class Session:
         line = self.read_line()
         while match := re.search(rb"\{(\d+)(\+?)\}$", line):
             if not match[2]:
+                if self.server.literal_answer is not None:
+                    say(self.server.literal_answer, stall)(self, Command(line))
                 self.line("+ go ahead")
             literal = self.read_octets(int(match[1]))
             quoted = literal.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
@@ -328,15 +347,17 @@ class Session:
         """FIN, and the other side must close too; RST if rst() said so."""
         try:
             if not self.reset:
+                self.flush()
                 # Closing with octets unread would send RST. In TLS there is no close_notify.
                 self.socket.shutdown(socket.SHUT_WR)
                 while self.socket.recv(_READ_OCTETS):
                     pass
-        except OSError:
+        except (Ended, OSError):
             pass
         self.socket.close()
 
     def start_tls(self):
+        self.flush()
         assert not self._input, "octets in clear behind STARTTLS"
         context = self.server.tls
         context.sni_callback = self._note_server_name
