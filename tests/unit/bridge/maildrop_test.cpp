@@ -1,0 +1,187 @@
+// Maildrop, unique-ids, sequence numbers and the index they are made from.
+#include "bridge/maildrop.hpp"
+
+#include <cstdint>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "bridge/mailbox_index.hpp"
+#include "bridge/sequence_map.hpp"
+#include "bridge/uidl.hpp"
+#include "support/catch.hpp"
+
+namespace {
+
+using namespace popbridge;
+using namespace popbridge::bridge;
+using pop3::MessageNumber;
+
+imap::MessageInfo listed(std::uint32_t sequence, std::uint32_t uid, std::uint64_t octets,
+                         bool deleted = false) {
+  imap::MessageInfo info;
+  info.sequence = sequence;
+  info.uid = imap::Uid(uid);
+  info.rfc822_size = octets;
+  info.deleted = deleted;
+  return info;
+}
+
+MailboxIndex selected(std::uint32_t exists, std::size_t max_messages = 100) {
+  MailboxIndex index(max_messages);
+  index.on_exists(exists);
+  index.on_uid_validity(77);
+  index.on_selected();
+  return index;
+}
+
+}  // namespace
+
+TEST_CASE("Numbers never move when messages are marked and unmarked") {
+  Maildrop maildrop(77);
+  maildrop.append(imap::Uid(5), 3'000'000'000);
+  maildrop.append(imap::Uid(6), 3'000'000'000);
+  maildrop.append(imap::Uid(9), 1);
+  CHECK(maildrop.live_octets() == 6'000'000'001);
+  maildrop.mark_deleted(MessageNumber(2));
+  CHECK(maildrop.live_count() == 2);
+  CHECK(maildrop.live_octets() == 3'000'000'001);
+  CHECK_FALSE(maildrop.is_live(MessageNumber(2)));
+  CHECK(maildrop.is_known(MessageNumber(2)));
+  CHECK(maildrop.uid(MessageNumber(3)) == imap::Uid(9));
+  CHECK(maildrop.deleted().text() == "6");
+  for (const std::uint32_t unknown : {0U, 4U, 4294967295U}) {
+    CHECK_FALSE(maildrop.is_known(MessageNumber(unknown)));
+  }
+  maildrop.unmark_all();
+  CHECK(maildrop.live_octets() == 6'000'000'001);
+  CHECK(maildrop.deleted().empty());
+}
+
+TEST_CASE("A set of marked messages never spans a UID that is not marked") {
+  Maildrop maildrop(77);
+  for (std::uint32_t uid = 1; uid <= 9; ++uid) {
+    if (uid != 4) maildrop.append(imap::Uid(uid), 1);  // 4 is unknown, 7 is known and not marked
+  }
+  for (const std::uint32_t number : {1U, 2U, 3U, 4U, 5U, 7U, 8U}) {
+    maildrop.mark_deleted(MessageNumber(number));
+  }
+  CHECK(maildrop.deleted().text() == "1:3,5:6,8:9");
+}
+
+TEST_CASE("Only what was read and is kept becomes seen") {
+  Maildrop maildrop(77);
+  for (const std::uint32_t uid : {5U, 6U, 7U}) maildrop.append(imap::Uid(uid), 1);
+  maildrop.mark_retrieved(MessageNumber(1));
+  maildrop.mark_retrieved(MessageNumber(2));
+  maildrop.mark_deleted(MessageNumber(2));
+  CHECK(maildrop.retrieved_and_kept().text() == "5");
+}
+
+TEST_CASE("Unique-ids are printable, short, and never the same for two messages") {
+  CHECK(unique_id(UidlFormat::kDovecot, 77, imap::Uid(10)) == "0000000a0000004d");
+  CHECK(unique_id(UidlFormat::kUw, 77, imap::Uid(10)) == "0000004d0000000a");
+  CHECK(unique_id(UidlFormat::kCyrus, 77, imap::Uid(10)) == "77.10");
+  CHECK(unique_id(UidlFormat::kUidValidityUid, 77, imap::Uid(10)) == "77-10");
+  const std::vector<std::uint32_t> values = {1, 10, 11, 101, 110, 0x7fffffff, 0xffffffff};
+  for (const UidlFormat format :
+       {UidlFormat::kDovecot, UidlFormat::kUw, UidlFormat::kCyrus, UidlFormat::kUidValidityUid}) {
+    std::set<std::string> seen;
+    for (const std::uint32_t uid_validity : values) {
+      for (const std::uint32_t uid : values) {
+        const std::string id = unique_id(format, uid_validity, imap::Uid(uid));
+        CHECK(seen.insert(id).second);
+        CHECK(id.size() <= 70);
+        for (const char octet : id) CHECK((octet >= 0x21 && octet <= 0x7e));
+      }
+    }
+  }
+}
+
+TEST_CASE("An EXPUNGE names the UID that has the number at that moment") {
+  SequenceMap map({5, 7, 9});
+  CHECK(map.expunge(2) == imap::Uid(7));
+  CHECK(map.expunge(2) == imap::Uid(9));
+  CHECK_FALSE(map.expunge(2).has_value());
+  CHECK_FALSE(map.expunge(0).has_value());
+  map.forget();
+  CHECK_FALSE(map.expunge(1).has_value());
+  CHECK_FALSE(SequenceMap().expunge(1).has_value());
+}
+
+TEST_CASE("The index is a maildrop in the order of UIDs, without what others deleted") {
+  MailboxIndex index = selected(3);
+  index.on_message(listed(3, 9, 30));
+  index.on_message(listed(1, 5, 10));
+  index.on_message(listed(2, 7, 20, true));
+  index.on_message(listed(1, 5, 10));  // said twice
+  const auto maildrop = index.finish();
+  REQUIRE(maildrop.has_value());
+  CHECK(maildrop->uid_validity() == 77);
+  CHECK(maildrop->live_count() == 2);
+  CHECK(maildrop->uid(MessageNumber(2)) == imap::Uid(9));
+  SequenceMap map = index.take_sequence_map();
+  CHECK(map.expunge(2) == imap::Uid(7));
+  CHECK(map.expunge(2) == imap::Uid(9));
+}
+
+TEST_CASE("An index that contradicts itself is no maildrop") {
+  MailboxIndex short_one = selected(2);
+  short_one.on_message(listed(1, 5, 10));
+  CHECK(short_one.finish().error() == IndexError::kIncomplete);
+
+  MailboxIndex twice = selected(2);
+  twice.on_message(listed(1, 5, 10));
+  twice.on_message(listed(2, 5, 10));
+  CHECK(twice.finish().error() == IndexError::kUidConflict);
+
+  MailboxIndex two_uids = selected(1);
+  imap::MessageInfo info = listed(1, 5, 10);
+  info.uid_conflict = true;
+  two_uids.on_message(info);
+  CHECK(two_uids.finish().error() == IndexError::kUidConflict);
+
+  MailboxIndex silent(100);
+  silent.on_selected();
+  CHECK_FALSE(silent.empty_at_select());
+  CHECK(silent.finish().error() == IndexError::kNoCount);
+
+  MailboxIndex full = selected(3, 1);
+  for (const std::uint32_t n : {1U, 2U, 3U}) full.on_message(listed(n, n, 1));
+  CHECK(full.too_many());
+  CHECK(full.finish().error() == IndexError::kTooMany);
+}
+
+TEST_CASE("Messages without UID or size do not disturb the index") {
+  MailboxIndex index = selected(1);
+  imap::MessageInfo flags_only;
+  flags_only.sequence = 1;
+  index.on_message(flags_only);
+  imap::MessageInfo info = listed(1, 5, 0);
+  info.rfc822_size.reset();
+  index.on_message(info);
+  const auto maildrop = index.finish();
+  REQUIRE(maildrop.has_value());
+  CHECK(maildrop->live_count() == 1);
+  CHECK(maildrop->live_octets() == 0);
+}
+
+TEST_CASE("Numbers that do not follow the UIDs are not used to hear what is gone") {
+  struct Case {
+    std::uint32_t first, second;
+  };
+  for (const Case& numbers : {Case{2, 1}, Case{0, 0}, Case{1, 3}}) {
+    MailboxIndex index = selected(2);
+    index.on_message(listed(numbers.first, 5, 10));
+    index.on_message(listed(numbers.second, 7, 10));
+    REQUIRE(index.finish().has_value());
+    SequenceMap map = index.take_sequence_map();
+    CHECK_FALSE(map.expunge(1).has_value());
+  }
+  MailboxIndex moved = selected(3);
+  moved.on_message(listed(1, 5, 10));
+  moved.on_expunged();
+  moved.on_message(listed(2, 9, 10));
+  REQUIRE(moved.finish().has_value());
+  CHECK_FALSE(moved.take_sequence_map().expunge(1).has_value());
+}

@@ -1,0 +1,137 @@
+// Update: what goes out at QUIT, line by line.
+#include "bridge/update.hpp"
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "support/catch.hpp"
+#include "wire.hpp"
+
+namespace {
+
+using namespace popbridge;
+using namespace popbridge::bridge;
+using popbridge::bridge::test::Wire;
+
+imap::UidSet uids(std::string_view text) {
+  return imap::UidSet::parse(text).value();
+}
+
+/// Starts an update; `say()` plays the server and returns what is sent next.
+struct Quit {
+  explicit Quit(std::string_view remove, std::string_view capabilities = "UIDPLUS")
+      : wire("OK [CAPABILITY IMAP4rev1 " + std::string(capabilities) + "] hi"),
+        update(uids(remove), {}) {
+    wire.say("", [](const imap::Event&) {});
+    update.start(wire.engine());
+  }
+  std::string say(std::string_view octets) {
+    wire.say(octets, [&](const imap::Event& event) { update.on_event(event, wire.engine()); });
+    return wire.sent();
+  }
+  Wire wire;
+  Update update;
+};
+
+}  // namespace
+
+TEST_CASE("A hundred thousand scattered messages go out in short lines of exactly those UIDs") {
+  imap::UidSet remove;
+  for (std::uint32_t uid = 1; uid < 200'000; uid += 2) remove.add(imap::Uid(uid));
+  Wire wire;
+  wire.say("", [](const imap::Event&) {});
+  Update update(remove, {});
+  update.start(wire.engine());
+  const std::string sent = wire.sent();
+  imap::UidSet stored;
+  imap::UidSet expunged;
+  for (std::size_t begin = 0; begin < sent.size();) {
+    const std::size_t end = sent.find("\r\n", begin);
+    const std::string line = sent.substr(begin, end - begin);
+    begin = end + 2;
+    CHECK(line.size() <= 1000);
+    const bool expunge = line.find(" UID EXPUNGE ") != std::string::npos;
+    const std::size_t set = expunge ? line.find("EXPUNGE ") + 8 : line.find("STORE ") + 6;
+    const imap::UidSet piece = uids(line.substr(set, line.find(' ', set) - set));
+    for (const imap::UidSet::Range& range : piece.ranges()) {
+      CHECK(range.first == range.last);  // every second UID is not ours
+      (expunge ? expunged : stored).add(range.first, range.last);
+    }
+  }
+  CHECK(stored == remove);
+  CHECK(expunged == remove);
+}
+
+TEST_CASE("Success is what the server named as gone, or what a search does not find") {
+  Quit named("5,9");
+  CHECK(named.wire.sent() ==
+        "t1 UID STORE 5,9 +FLAGS.SILENT (\\Deleted)\r\nt2 UID EXPUNGE 5,9\r\n");
+  named.update.on_gone(imap::Uid(9));
+  named.update.on_gone(imap::Uid(5));
+  CHECK(named.say("t1 OK\r\nt2 OK\r\n") == "");
+  CHECK(named.update.state() == Update::State::kDone);
+
+  Quit searched("5,9");
+  searched.wire.sent();
+  searched.update.on_gone(imap::Uid(5));
+  CHECK(searched.say("t1 OK\r\nt2 OK\r\n") == "t3 NOOP\r\nt4 UID SEARCH UID 5,9\r\n");
+  CHECK(searched.say("t3 OK\r\n* SEARCH\r\nt4 OK\r\n") == "");
+  CHECK(searched.update.state() == Update::State::kDone);
+}
+
+TEST_CASE("What is left is tried again as long as it gets less, and once without") {
+  Quit quit("1:4");
+  quit.wire.sent();
+  quit.say("t1 OK\r\nt2 OK\r\n");
+  CHECK(quit.say("t3 OK\r\n* SEARCH 1 2 3\r\nt4 OK\r\n") ==
+        "t5 UID STORE 1:3 +FLAGS.SILENT (\\Deleted)\r\nt6 UID EXPUNGE 1:3\r\n");
+  quit.say("t5 OK\r\nt6 OK\r\n");
+  CHECK(quit.say("t7 OK\r\n* SEARCH 1\r\nt8 OK\r\n") ==
+        "t9 UID STORE 1 +FLAGS.SILENT (\\Deleted)\r\nt10 UID EXPUNGE 1\r\n");
+  quit.say("t9 OK\r\nt10 OK\r\n");
+  CHECK(quit.say("t11 OK\r\n* SEARCH 1\r\nt12 OK\r\n").starts_with("t13 UID STORE 1 +FLAGS"));
+  quit.say("t13 OK\r\nt14 OK\r\n");
+  CHECK(quit.say("t15 OK\r\n* SEARCH 1\r\nt16 OK\r\n") ==
+        "t17 UID STORE 1 -FLAGS.SILENT (\\Deleted)\r\n");
+  quit.say("t17 OK\r\n");
+  CHECK(quit.update.state() == Update::State::kFailed);
+  CHECK(quit.update.remaining() == 1);
+}
+
+TEST_CASE("A refusal at any command never ends in success while the message may be there") {
+  for (const std::string_view flight :
+       {"t1 NO no\r\nt2 OK\r\n", "t1 OK\r\nt2 NO no\r\n", "t1 BAD no\r\nt2 BAD no\r\n"}) {
+    for (const std::string_view search :
+         {"* SEARCH 5\r\nt4 OK\r\n", "t4 OK\r\n", "t4 NO no\r\n", "* SEARCH\r\nt4 BAD no\r\n"}) {
+      Quit quit("5");
+      quit.wire.sent();
+      quit.say(flight);
+      CHECK(quit.say("t3 OK\r\n" + std::string(search)) ==
+            "t5 UID STORE 5 -FLAGS.SILENT (\\Deleted)\r\n");
+      quit.say("t5 NO no\r\n");
+      CHECK(quit.update.state() == Update::State::kFailed);
+      CHECK(quit.update.remaining() == 1);
+    }
+  }
+}
+
+TEST_CASE("Without UID EXPUNGE there is no EXPUNGE before a search found our flags only") {
+  for (const std::string_view second : {"* SEARCH 2 5\r\nt4 OK\r\n", "t4 OK\r\n", "t4 NO\r\n",
+                                        "* SEARCH 4294967295\r\nt4 OK\r\n"}) {
+    Quit quit("5", "");
+    CHECK(quit.wire.sent() == "t1 UID SEARCH DELETED\r\n");
+    CHECK(quit.say("* SEARCH 2\r\nt1 OK\r\n") ==
+          "t2 UID STORE 2 -FLAGS.SILENT (\\Deleted)\r\nt3 UID STORE 5 +FLAGS.SILENT "
+          "(\\Deleted)\r\nt4 UID SEARCH DELETED\r\n");
+    const std::string next = quit.say("t2 OK\r\nt3 OK\r\n" + std::string(second));
+    CHECK(next ==
+          "t5 UID STORE 5 -FLAGS.SILENT (\\Deleted)\r\nt6 UID STORE 2 +FLAGS.SILENT "
+          "(\\Deleted)\r\n");
+    quit.say("t5 OK\r\nt6 NO\r\n");
+    CHECK(quit.update.state() == Update::State::kFailed);
+    CHECK(quit.update.foreign_flags_lost());
+  }
+}
