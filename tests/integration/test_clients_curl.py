@@ -7,6 +7,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
 from real_clients import ClientTest  # noqa: E402
+from tls_files import Authority  # noqa: E402
 
 
 class Curl(ClientTest):
@@ -46,7 +47,8 @@ class Curl(ClientTest):
         self.check_download("pop3", "--ssl-reqd")
 
     def test_a_certificate_of_another_authority_is_curls_to_refuse(self):
-        self.run_client("curl", "--silent", "--user", f"{self.user}:secret", self.url("pop3s", "1"),
+        other = Authority(self.home, name="other")
+        self.run_client("curl", *self.flags("--cacert", other.certificate, self.url("pop3s", "1")),
                         accept=(60,))
 
     def test_list_uidl_and_top(self):

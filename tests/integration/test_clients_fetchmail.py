@@ -30,11 +30,7 @@ class Fetchmail(ClientTest):
     def setUp(self):
         super().setUp()
         self.leave_out_lines_over(LONGEST_LINE)
-        self.delivered = self.home / "delivered"
-        self.delivered.mkdir()
-        self.deliver = self.home / "deliver"
-        self.deliver.write_text(f'#!/bin/sh\nexec cat > "$(mktemp {self.delivered}/XXXXXXXX)"\n')
-        self.deliver.chmod(0o755)
+        self.deliver, self.delivered = self.delivery()
 
     def run_fetchmail(self, way, *options, accept=(OK,)):
         port = self.bridge.port("tls" if way == "tls" else "plain")
@@ -61,9 +57,7 @@ poll localhost service {port} protocol pop3 uidl bad-header accept
             self.assertEqual(len(self.run_fetchmail(way, "keep", accept=(self.NO_MAIL,))),
                              len(self.texts))
         with self.subTest("delete"):
-            for path in self.delivered.iterdir():
-                path.unlink()
-            (self.home / "ids").unlink()
+            self.forget_delivered(self.delivered, self.home / "ids")
             self.compare(self.run_fetchmail(way, "no keep", "fetchall"), expected)
             self.check_emptied()
         with self.subTest("empty"):

@@ -13,6 +13,12 @@ class Mpop(ClientTest):
     TLS = {"clear": ("plain", "tls off\nauth plain"), "stls": ("plain", "tls on\ntls_starttls on"),
            "tls": ("tls", "tls on\ntls_starttls off")}
 
+    def setUp(self):
+        super().setUp()
+        self.maildir = self.home / "Maildir"
+        for folder in (self.maildir, *(self.maildir / name for name in ("cur", "new", "tmp"))):
+            folder.mkdir()
+
     def run_mpop(self, way, keep):
         kind, tls = self.TLS[way]
         rc = self.secret_file("mpoprc", f"""account test
@@ -26,10 +32,10 @@ pipelining auto
 received_header off
 keep {"on" if keep else "off"}
 uidls_file {self.home / "uidls"}
-delivery maildir {self.maildir()}
+delivery maildir {self.maildir}
 """)
         self.run_client("mpop", f"--file={rc}", "--quiet", "test")
-        return contents(self.maildir() / "new")
+        return contents(self.maildir / "new")
 
     def check(self, way):
         expected = [with_lf(text) for text in self.texts]
@@ -39,9 +45,7 @@ delivery maildir {self.maildir()}
         with self.subTest("again"):
             self.assertEqual(len(self.run_mpop(way, keep=True)), len(self.texts))
         with self.subTest("delete"):
-            (self.home / "uidls").unlink()
-            for path in (self.home / "Maildir" / "new").iterdir():
-                path.unlink()
+            self.forget_delivered(self.maildir / "new", self.home / "uidls")
             self.compare(self.run_mpop(way, keep=False), expected)
             self.check_emptied()
 

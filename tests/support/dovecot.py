@@ -44,7 +44,7 @@ service anvil {{
 }}
 service imap-login {{
   chroot =
-  service_count = 0
+  {endless}
   client_limit = 4000
   process_limit = 4
   inet_listener imap {{
@@ -56,7 +56,7 @@ service imap-login {{
   }}
 }}
 service imap {{
-  service_count = 0
+  {endless}
   client_limit = {imap_clients}
   process_limit = 200
 }}
@@ -191,7 +191,7 @@ class Dovecot:
                  for name, password in self.users.items()]
         (self.root / "users").write_bytes(b"".join(lines))
         self.version = subprocess.run([need_tool("dovecot"), "--version"], capture_output=True,
-                                      text=True, check=True).stdout.split()[0]
+                                      text=True, check=True).stdout.split()[0].split("-")[0]
 
     def _configuration(self):
         new = self.version.split(".")[:2] >= ["2", "4"]
@@ -201,6 +201,8 @@ class Dovecot:
             "key": self.key, "imap_clients": self.imap_clients, "login_user": self.login_user,
             "user": pwd.getpwuid(self.uid).pw_name, "group": grp.getgrgid(self.gid).gr_name,
             "penalty": "" if new else _NO_PENALTY,
+            # A process serves any number of connections, one after the other or at once.
+            "endless": "restart_request_count = unlimited" if new else "service_count = 0",
         }
         if self.users:
             passdb = _LISTED_USERS_2_4 if new else _LISTED_USERS_2_3

@@ -53,8 +53,8 @@ class ClientTest(BridgedTest):
                                 stdin=subprocess.DEVNULL, capture_output=True, cwd=self.home,
                                 env=environment, timeout=CLIENT_TIMEOUT_S, check=False)
         if result.returncode not in accept:
-            self.fail(f"{command[0]} ended with {result.returncode}\n"
-                      f"{result.stdout[-2000:]!r}\n{result.stderr[-2000:]!r}\n"
+            said = (result.stdout[-2000:] + b"\n" + result.stderr[-4000:]).decode(errors="replace")
+            self.fail(f"{command[0]} ended with {result.returncode}\n{said}\n"
                       f"{self.bridge.log_text()[-2000:]}")
         return result.stdout
 
@@ -65,13 +65,20 @@ class ClientTest(BridgedTest):
         path.write_text(text)
         return path
 
-    def maildir(self, owner=None):
-        directory = self.home / "Maildir"
-        for folder in (directory, directory / "cur", directory / "new", directory / "tmp"):
-            folder.mkdir(exist_ok=True)
-            if owner is not None and os.geteuid() == 0:
-                shutil.chown(folder, owner)
-        return directory
+    def delivery(self, pause_s=0):
+        """A delivery agent: (program, directory where it puts each message into a file). The program
+        ends so long after the message is stored."""
+        directory = self.home / "delivered"
+        directory.mkdir(exist_ok=True)
+        program = self.home / "deliver"
+        program.write_text(f'#!/bin/sh\ncat > "$(mktemp {directory}/XXXXXXXX)" && sleep {pause_s}\n')
+        program.chmod(0o755)
+        return program, directory
+
+    def forget_delivered(self, directory, *state):
+        """Begins anew: nothing is downloaded, and the client's own records are gone."""
+        for path in (*directory.iterdir(), *state):
+            path.unlink()
 
     def compare(self, downloaded, expected):
         """Both as collections of octets, in any order, each message as often as it is there."""
