@@ -61,11 +61,14 @@ ResponseCode common_code(Code code) {
   return ResponseCode::kNone;
 }
 
-ResponseCode login_code(imap::Status status, Code code) {
+ResponseCode login_code(imap::Status status, const imap::ResponseCode& said) {
   // BAD means that the server did not take the command as one, not that the password is wrong.
   if (status == imap::Status::kBad) return ResponseCode::kSysTemp;
-  const ResponseCode common = common_code(code);
-  return common == ResponseCode::kNone ? ResponseCode::kAuth : common;
+  const ResponseCode common = common_code(said.code);
+  if (common != ResponseCode::kNone) return common;
+  // A reason that we do not know may be anything; but Gmail's WEBALERT is about the account.
+  const bool unknown = said.code == Code::kOther && !contains_folded(said.text, "webalert");
+  return unknown ? ResponseCode::kSysTemp : ResponseCode::kAuth;
 }
 
 ResponseCode select_code(Code code, const std::string& text) {
@@ -75,6 +78,12 @@ ResponseCode select_code(Code code, const std::string& text) {
   // Coremail (163.com) wants an ID command of a client it knows.
   return missing || contains_folded(text, "unsafe login") ? ResponseCode::kSysPerm
                                                           : ResponseCode::kSysTemp;
+}
+
+/// Codes that a text about trying again later does not change.
+bool says_more_than_its_text(Code code) {
+  return code == Code::kInUse || code == Code::kAuthenticationFailed ||
+         code == Code::kAuthorizationFailed || code == Code::kExpired;
 }
 
 std::string_view stage_text(Stage stage) {
@@ -111,7 +120,7 @@ bool sounds_throttled(const std::string& text) {
 Failure map_failure(Stage stage, imap::Status status, const imap::ResponseCode& code,
                     const std::string& text) {
   Failure failure;
-  if (sounds_throttled(text) && code.code != imap::Code::kInUse) {
+  if (sounds_throttled(text) && !says_more_than_its_text(code.code)) {
     failure.code = ResponseCode::kSysTemp;
   } else if (contains_folded(text, "authenticated but not connected")) {
     // Microsoft: the login was taken but the mailbox is not there: no licence, IMAP switched off,
@@ -120,7 +129,7 @@ Failure map_failure(Stage stage, imap::Status status, const imap::ResponseCode& 
   } else {
     switch (stage) {
       case Stage::kLogin:
-        failure.code = login_code(status, code.code);
+        failure.code = login_code(status, code);
         break;
       case Stage::kSelect:
         failure.code = select_code(code.code, text);

@@ -29,7 +29,7 @@ struct Row {
 
 const std::vector<Row> kRows = {
     {Code::kNone, Pop3::kAuth, Pop3::kSysTemp, Pop3::kSysTemp},
-    {Code::kOther, Pop3::kAuth, Pop3::kSysTemp, Pop3::kSysTemp},
+    {Code::kOther, Pop3::kSysTemp, Pop3::kSysTemp, Pop3::kSysTemp},
     {Code::kAlert, Pop3::kAuth, Pop3::kSysTemp, Pop3::kSysTemp},
     {Code::kAuthenticationFailed, Pop3::kAuth, Pop3::kSysTemp, Pop3::kSysTemp},
     {Code::kAuthorizationFailed, Pop3::kAuth, Pop3::kSysTemp, Pop3::kSysTemp},
@@ -105,9 +105,13 @@ TEST_CASE("Refused credentials are [AUTH] in the words of Gmail, Microsoft and Y
            {Code::kAuthenticationFailed, "Invalid credentials (Failure)"},
            {Code::kAlert, "Application-specific password required"},
            {Code::kNone, "LOGIN failed."},
-           {Code::kAuthenticationFailed, "LOGIN Invalid credentials"}}) {
+           {Code::kAuthenticationFailed, "LOGIN Invalid credentials"},
+           {Code::kAuthenticationFailed, "Wrong password, try again later"}}) {
     CHECK(code_of(Stage::kLogin, imap::Status::kNo, code, text) == Pop3::kAuth);
   }
+  const imap::ResponseCode web_alert{.code = Code::kOther, .text = "WEBALERT https://example.org/"};
+  CHECK(map_failure(Stage::kLogin, imap::Status::kNo, web_alert, "Web login required.").code ==
+        Pop3::kAuth);
 }
 
 TEST_CASE("Coremail's unsafe login is a matter for the administrator") {
