@@ -16,8 +16,9 @@ HEADERLESS = re.compile(rb"\AFrom: FETCHMAIL-DAEMON.*\nTo: .*\nSubject: Headerle
 
 
 def as_fetchmail_writes(text):
-    """What fetchmail hands over for a message: it drops an mbox separator, adds the blank line that a
-    header without body lacks, and gives a mail without header one of its own (shown here as none)."""
+    """What fetchmail hands over for a message: it drops an mbox separator, adds the blank line that
+    a header without body lacks, and gives a mail without header one of its own (shown here as
+    none)."""
     text = re.sub(rb"\AFrom .*\n", b"", with_lf(text))
     if not text:
         return b"\n"

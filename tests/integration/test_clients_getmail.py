@@ -19,8 +19,8 @@ DELIVERY_PAUSE_S = 0.02
 
 
 def as_getmail_writes(text):
-    """What getmail hands over for a message: it writes the header again with Python's email package,
-    puts a Return-Path first, and keeps the body."""
+    """What getmail hands over for a message: it writes the header again with Python's email
+    package, puts a Return-Path first, and keeps the body."""
     out = io.BytesIO()
     email.generator.BytesGenerator(out, mangle_from_=False).flatten(
         email.message_from_bytes(with_lf(text)))

@@ -312,8 +312,9 @@ class Pipelining(BridgedTest):
         sizes = client.listing()
         batch = []
         for number in range(1, 101):
-            batch += [f"RETR {number}", f"LIST {number}", "NOOP", f"TOP {number} 0", f"LIST {number}",
-                      "FOO", "NOOP", f"UIDL {number}", f"DELE {number}", f"RETR {number}"]
+            batch += [f"RETR {number}", f"LIST {number}", "NOOP", f"TOP {number} 0",
+                      f"LIST {number}", "FOO", "NOOP", f"UIDL {number}", f"DELE {number}",
+                      f"RETR {number}"]
         client.send("".join(line + "\r\n" for line in batch).encode())
         for number in range(1, 101):
             with self.subTest(number):

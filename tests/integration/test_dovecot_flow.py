@@ -27,8 +27,8 @@ def allowed(octets):
 
 
 class RoundTrips(DovecotTest):
-    """How often popbridge waits for the server, counted by a relay that makes each wait long enough to
-    be told from a coincidence."""
+    """How often popbridge waits for the server, counted by a relay that makes each wait long enough
+    to be told from a coincidence."""
 
     def setUp(self):
         self.relay = Relay(self.dovecot.imap, delay_s=0.02)
@@ -261,7 +261,7 @@ class ManySessions(BridgedTest):
             else:
                 client.send(b"RETR 1\r\n")
                 client.reset()
-        self.bridge.wait_for(lambda _: self.count_ends() >= ends + rounds, "the end of each session")
+        self.bridge.wait_for(lambda _: self.count_ends() >= ends + rounds, "the end of each")
         deadline = time.monotonic() + 10
         while self.bridge.open_descriptors() > before and time.monotonic() < deadline:
             time.sleep(0.05)  # the last close has no log line

@@ -255,8 +255,9 @@ class Refusals(DovecotTest):
 
     def test_an_upstream_that_is_silent_is_temporary(self):
         with socket.create_server(("127.0.0.1", 0)) as silent:
+            port = silent.getsockname()[1]
             bridge = self.start_bridge("--upstream-timeout", "1",
-                                       upstream=f"imap+insecure://127.0.0.1:{silent.getsockname()[1]}")
+                                       upstream=f"imap+insecure://127.0.0.1:{port}")
             client = self.connect(bridge.port())
             client.ok("USER anna")
             self.assertTrue(client.err("PASS secret").startswith(b"[SYS/TEMP]"))

@@ -45,7 +45,8 @@ class Messages(BridgedTest):
         self.check_all(self.session(user=self.user))
 
     def test_retr_over_tls(self):
-        client = Pop3Client(self.bridge.port("tls"), tls=trusting(self.dovecot.authority.certificate))
+        context = trusting(self.dovecot.authority.certificate)
+        client = Pop3Client(self.bridge.port("tls"), tls=context)
         self.addCleanup(client.close)
         client.login(self.user)
         self.check_all(client)

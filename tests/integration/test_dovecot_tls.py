@@ -82,8 +82,8 @@ class Stls(BridgedTest):
         client.login(self.user)
 
     def handshake(self, client):
-        """The client's side of a handshake by hand: (answers inside TLS to `NOOP`?, octets in clear).
-        An attacker's victim would be the one who speaks inside."""
+        """The client's side of a handshake by hand, and a CAPA inside TLS: the octets that come
+        back inside, to the end of an answer. None: closed before the handshake was done."""
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         tls = self.context.wrap_bio(incoming, outgoing, server_hostname="localhost")
         while True:
@@ -111,8 +111,8 @@ class Stls(BridgedTest):
         return answer
 
     def check_injection(self, pieces):
-        """Sends the pieces, then shakes hands. Nothing behind STLS's CRLF may be answered, neither in
-        clear nor inside TLS."""
+        """Sends the pieces, then shakes hands. Nothing behind STLS's CRLF may be answered, neither
+        in clear nor inside TLS."""
         client = self.connect(self.bridge.port())
         try:
             for piece in pieces:
@@ -133,7 +133,7 @@ class Stls(BridgedTest):
             whole = b"STLS\r\n" + tail
             for cut in range(1, len(whole) + 1):
                 with self.subTest(tail, cut=cut):
-                    self.check_injection([whole[:cut], whole[cut:]] if cut < len(whole) else [whole])
+                    self.check_injection([x for x in (whole[:cut], whole[cut:]) if x])
         self.assertEqual(self.imap(self.user).uids(), [1, 2, 3])
 
     def test_injected_octets_one_by_one(self):

@@ -15,8 +15,8 @@ def _mail(name, body):
 
 
 def _sized(total, name):
-    """A message of `total` octets in its CRLF form, with a dot at the beginning of its last line and
-    in front of every likely buffer edge."""
+    """A message of `total` octets in its CRLF form, with a dot at the beginning of its last line
+    and in front of every likely buffer edge."""
     head = HEADER.replace(b"\n", b"\r\n") % (name, name) + b"\r\n"
     line = b"." + b"d" * 61 + b"\r\n"
     body = line * ((total - len(head)) // len(line) - 1)
@@ -65,7 +65,8 @@ def small_messages():
         ("all octets", _mail(b"octets", bytes(range(256)) * 3 + b"\n")),
         ("looks like POP3 replies", _mail(b"replies", replies)),
         ("looks like IMAP replies",
-         _mail(b"imap", b"a1 OK done\n* 7 EXPUNGE\n* BYE bye\n)\na2 OK [CLOSED] x\n+ go on\n{5}\n")),
+         _mail(b"imap", b"a1 OK done\n* 7 EXPUNGE\n* BYE bye\n)\n"
+                        b"a2 OK [CLOSED] x\n+ go on\n{5}\n")),
         ("looks like a literal at the end", _mail(b"literal", b"text {100}\n")),
         ("mbox From line", _mail(b"from", b"From here\n>From there\nFrom the end\n")),
         ("From line first", b"From a@b Mon Nov 23 00:00:00 2026\nSubject: x\n\ny\n"),
@@ -104,8 +105,8 @@ def tame_messages(count, size=60):
 # The models: written from the RFC, not from the product.
 
 def pop3_text(body):
-    """What RETR must give, un-stuffed, for an upstream BODY[]: every CRLF, bare CR and bare LF is one
-    CRLF, and there is one at the end."""
+    """What RETR must give, un-stuffed, for an upstream BODY[]: every CRLF, bare CR and bare LF is
+    one CRLF, and there is one at the end."""
     text = re.sub(rb"\r\n|\r|\n", b"\r\n", body)
     return text if not text or text.endswith(b"\r\n") else text + b"\r\n"
 

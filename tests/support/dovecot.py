@@ -1,5 +1,5 @@
-"""A private Dovecot with throw-away mailboxes: IMAP in clear, with STARTTLS and over TLS, and POP3 to
-compare with. Speaks the configuration languages of 2.3 and 2.4."""
+"""A private Dovecot with throw-away mailboxes: IMAP in clear, with STARTTLS and over TLS, and POP3
+to compare with. Speaks the configuration languages of 2.3 and 2.4."""
 
 import base64
 import grp
@@ -125,8 +125,8 @@ _LISTED_USERS_2_4 = "passdb passwd-file {{\n  passwd_file_path = {root}/users\n}
 
 class Dovecot:
     """One instance. Any user has the password "secret"; with `users` ({name: password}) only those
-    exist. Mailboxes come from mailbox(), each new, with nothing in it but what was asked for. `many`:
-    hundreds of IMAP connections share a process."""
+    exist. Mailboxes come from mailbox(), each new, with nothing in it but what was asked for.
+    `many`: hundreds of IMAP connections share a process."""
 
     def __init__(self, users=None, many=False):
         self.users = users or {}
@@ -285,8 +285,8 @@ class Dovecot:
         return path
 
     def put_big(self, user, number, line, count):
-        """Stores a message of `count` times `line` (with LF) under a short header, with both its sizes
-        in the file name, so that the server need not read it to know them."""
+        """Stores a message of `count` times `line` (with LF) under a short header, with both its
+        sizes in the file name, so that the server need not read it to know them."""
         header = b"Subject: big\n\n"
         stored = len(header) + len(line) * count
         wire = stored + 2 + count

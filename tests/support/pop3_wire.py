@@ -228,8 +228,8 @@ def plain(user, password, authorization=""):
 
 
 def unstuff(wire):
-    """Text of a multi-line answer, checked: clients that break lines at CRLF, at LF, or at either of
-    CR and LF must all find the same lines and the same end."""
+    """Text of a multi-line answer, checked: clients that break lines at CRLF, at LF, or at either
+    of CR and LF must all find the same lines and the same end."""
     if not wire.count(b"\r\n") == wire.count(b"\r") == wire.count(b"\n"):
         raise AssertionError("bare CR or bare LF in a multi-line answer")
     text, end = wire[:-3], wire[-3:]

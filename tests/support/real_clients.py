@@ -1,5 +1,5 @@
-"""Base of the tests with real mail programs: a mailbox full of nasty messages, a home for the client, and
-a comparison of every octet it downloaded."""
+"""Base of the tests with real mail programs: a mailbox full of nasty messages, a home for the
+client, and a comparison of every octet it downloaded."""
 
 import collections
 import os
@@ -66,12 +66,13 @@ class ClientTest(BridgedTest):
         return path
 
     def delivery(self, pause_s=0):
-        """A delivery agent: (program, directory where it puts each message into a file). The program
-        ends so long after the message is stored."""
+        """A delivery agent: (program, directory where it puts each message into a file). The
+        program ends so long after the message is stored."""
         directory = self.home / "delivered"
         directory.mkdir(exist_ok=True)
         program = self.home / "deliver"
-        program.write_text(f'#!/bin/sh\ncat > "$(mktemp {directory}/XXXXXXXX)" && sleep {pause_s}\n')
+        program.write_text(
+            f'#!/bin/sh\ncat > "$(mktemp {directory}/XXXXXXXX)" && sleep {pause_s}\n')
         program.chmod(0o755)
         return program, directory
 

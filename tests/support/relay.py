@@ -20,9 +20,9 @@ class _Link:
 class Relay:
     """Listens on a free port and relays to ("127.0.0.1", port).
 
-    `delay_s` holds every octet that long in each direction, so that octets sent in answer to something
-    can be told from octets sent without waiting. All state is guarded by one lock; one thread moves
-    the octets."""
+    `delay_s` holds every octet that long in each direction, so that octets sent in answer to
+    something can be told from octets sent without waiting. All state is guarded by one lock; one
+    thread moves the octets."""
 
     def __init__(self, port, delay_s=0.0):
         self.target = ("127.0.0.1", port)
@@ -66,9 +66,9 @@ class Relay:
             return len(self._events)
 
     def flights_since(self, mark):
-        """How often the client spoke after having listened: the round trips it waited for. Octets sent
-        in several pieces without anything received in between are one flight; a LOGOUT, which nobody
-        waits for, is none."""
+        """How often the client spoke after having listened: the round trips it waited for. Octets
+        sent in several pieces without anything received in between are one flight; a LOGOUT, which
+        nobody waits for, is none."""
         flights, listening = 0, True
         for kind, octets in self.events()[mark:]:
             if kind == "client" and listening and not octets.endswith(b" LOGOUT\r\n"):
@@ -186,7 +186,8 @@ class Relay:
                 self._send(link, to, octets)
 
     def _send(self, link, to, octets):
-        """Blocks while the receiver is slow: with one connection that is the wanted back-pressure."""
+        """Blocks while the receiver is slow: with one connection that is the wanted
+        back-pressure."""
         self._lock.release()
         try:
             to.sendall(octets)
