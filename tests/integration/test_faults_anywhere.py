@@ -1,8 +1,10 @@
-"""One session after another, each cut off at another octet, and whole sessions in odd pieces: security
-cases I16 and O1."""
+"""One session after another, each cut off at another octet, and whole sessions in odd pieces:
+security cases I16 and O1."""
 
 import concurrent.futures
+import ssl
 import sys
+import tempfile
 import time
 import unittest
 from pathlib import Path
@@ -11,7 +13,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
 import corpus  # noqa: E402
 from fault_bench import Bench, FaultTest, check_text, code_of, product  # noqa: E402
-from scripted_imap import Message, bad, bye, fin, no, ok, rst, say, stall  # noqa: E402
+from imap_faults import bad, bye, fin, no, ok, rst, say, stall  # noqa: E402
+from scripted_session import Message  # noqa: E402
+from tls_files import Authority  # noqa: E402
 
 SMALL = (b"Subject: a\r\n\r\n.one\r\n", b"Subject: b\r\n\r\ntwo\r\n.\r\n", b"Subject: c\r\n\r\n")
 SERVERS = {"new": "IMAP4rev1 SASL-IR AUTH=PLAIN UIDPLUS ESEARCH ID",
@@ -65,8 +69,8 @@ def run_session(bench):
 class EveryOctet(FaultTest):
     """The server's half of the conversation ends after n octets, for every n."""
 
-    def check_every_octet(self, capabilities, only_first):
-        with Bench(messages=SMALL, capabilities=capabilities) as bench:
+    def check_every_octet(self, capabilities, only_first, step=1, **settings):
+        with Bench(messages=SMALL, capabilities=capabilities, **settings) as bench:
             self.assertEqual(run_session(bench), "['RETR 2', 'TOP 1 1'] OK")
             bench.server.wait_until_idle()
             total = bench.server.sent[1]
@@ -74,8 +78,8 @@ class EveryOctet(FaultTest):
 
         def run(offset):
             seen = set()
-            with Bench(messages=SMALL, capabilities=capabilities) as bench:
-                for cut in range(offset, total, BENCHES):
+            with Bench(messages=SMALL, capabilities=capabilities, **settings) as bench:
+                for cut in range(offset, total, BENCHES * step):
                     with bench.server.lock:
                         first = bench.server.connections + 1
                     bench.server.now(cut_after=lambda number, first=first, cut=cut:
@@ -87,7 +91,7 @@ class EveryOctet(FaultTest):
                         raise
             return seen
         with concurrent.futures.ThreadPoolExecutor(BENCHES) as pool:
-            seen = set().union(*pool.map(run, range(BENCHES)))
+            seen = set().union(*pool.map(run, range(0, BENCHES * step, step)))
         self.assertIn("no login", seen)
 
     def test_cut_off_on_the_first_connection(self):
@@ -99,6 +103,16 @@ class EveryOctet(FaultTest):
         for name, capabilities in SERVERS.items():
             with self.subTest(name):
                 self.check_every_octet(capabilities, False)
+
+    def test_cut_off_in_tls(self):
+        """Without close_notify, as an attacker would."""
+        with tempfile.TemporaryDirectory() as directory:
+            authority = Authority(directory)
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*authority.issue("server"))
+            self.check_every_octet(SERVERS["new"], True, 3, tls=context, implicit_tls=True,
+                                   upstream=lambda port: f"imaps://127.0.0.1:{port}",
+                                   options=("--upstream-ca", authority.certificate))
 
 
 class Pieces(FaultTest):

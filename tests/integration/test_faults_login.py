@@ -1,4 +1,5 @@
-"""What the client is told when logging in upstream fails: security cases E1 to E4, I13, J1, J5, J6."""
+"""What the client is told when logging in upstream fails: security cases E1 to E4, I13, J1, J5 and
+J6."""
 
 import sys
 import unittest
@@ -7,7 +8,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
 from fault_bench import Bench, FaultTest  # noqa: E402
-from scripted_imap import (act, bad, bye, done, fin, no, ok, rst, say, stall)  # noqa: E402
+from imap_faults import act, bad, bye, done, fin, no, ok, rst, say, stall  # noqa: E402
 
 TOO_MANY = "[ALERT] Too many simultaneous connections. (Failure)"
 THROTTLED = "Request is throttled. Suggested Backoff Time: 299987 milliseconds"
@@ -221,8 +222,8 @@ class Connection(FaultTest):
             with Bench() as bench:
                 bench.server.on("ID", action)
                 bench.login().quit()
-        self.check_cases({"NO": no("no"), "BAD": bad("what?"), "NIL": say("* ID NIL\r\n%TAG% OK\r\n")},
-                         check)
+        self.check_cases({"NO": no("no"), "BAD": bad("what?"),
+                          "NIL": say("* ID NIL\r\n%TAG% OK\r\n")}, check)
 
     def test_commands_behind_the_login_wait_for_its_answer(self):
         with Bench() as bench:

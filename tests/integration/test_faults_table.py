@@ -1,4 +1,4 @@
-"""The eighteen upstream faults that a POP3 server over IMAP is known to get wrong, one test each."""
+"""Eighteen upstream faults that POP3 servers over IMAP are known to get wrong, one test each."""
 
 import sys
 import unittest
@@ -7,8 +7,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
 from fault_bench import MESSAGES, Bench, FaultTest, check_text  # noqa: E402
-from scripted_imap import (Message, act, bad, body_answer, bye, call, cut_body, fin, no, ok,  # noqa: E402
-                           say, stall)
+from imap_faults import (act, bad, body_answer, bye, call, cut_body, fin, no, ok,  # noqa: E402
+                         say, stall)
+from scripted_session import Message  # noqa: E402
 
 DONE = "%TAG% OK done\r\n"
 NOT_GONE = rb"(?i)(expunged|deleted|removed|no such)"

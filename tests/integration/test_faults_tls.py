@@ -12,9 +12,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
 from fault_bench import Bench, FaultTest, check_text, MESSAGES  # noqa: E402
+from imap_faults import (act, bad, bye, cut_body, done, fin, no, normal, ok, rst,  # noqa: E402
+                         say, stall)
 from popbridge_process import PATIENCE_S, binary  # noqa: E402
-from scripted_imap import (act, bad, bye, cut_body, done, fin, no, normal, ok, rst, say,  # noqa: E402
-                           stall)
 from tls_files import Authority  # noqa: E402
 
 PASSWORD = "canary-5511"

@@ -1,5 +1,5 @@
-"""A private Courier-IMAP server, run from unpacked packages. Its paths are compiled in, so it lives in
-a mount namespace of its own in which the packages lie over /usr and /etc."""
+"""A private Courier-IMAP server, run from unpacked packages. Its paths are compiled in, so it lives
+in a mount namespace of its own in which the packages lie over /usr and /etc."""
 
 import os
 import pwd
@@ -30,8 +30,8 @@ DEFAULTOPTIONS=""
 LOGGEROPTS=""
 """
 
-# Runs in the new namespace: $1 packages, $2 root, $3 port, $4 "probe" or "serve". The last program is
-# the listener; when it ends so does the namespace. "0" says that all is mounted.
+# Runs in the new namespace: $1 packages, $2 root, $3 port. The last program is the listener; when
+# it ends so does the namespace. "mounted" says that the namespace could be had.
 _SCRIPT = """\
 set -e
 packages=$1 root=$2 port=$3

@@ -106,8 +106,8 @@ class Cyrus:
         return user
 
     def _append(self, user, messages):
-        """All in one command (RFC 3502): one by one takes a delayed ACK each. The login alone makes the
-        INBOX."""
+        """All in one command (RFC 3502): one by one takes a delayed ACK each. The login alone makes
+        the INBOX."""
         with socket.create_connection(("127.0.0.1", self.port), PATIENCE_S) as connection:
             stream = connection.makefile("rb")
 

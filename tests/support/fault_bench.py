@@ -1,4 +1,4 @@
-"""popbridge in front of a scripted IMAP server, and the invariants that hold whatever the server does."""
+"""popbridge in front of a scripted IMAP server, and the invariants that hold whatever that does."""
 
 import concurrent.futures
 import itertools
@@ -44,8 +44,8 @@ class Client(Pop3Client):
             return None
 
     def attempt_body(self, line):
-        """(status line or None, un-stuffed text or None). A text is only there if the final dot came;
-        a -ERR has none."""
+        """(status line or None, un-stuffed text or None). A text is only there if the final dot
+        came; a -ERR has none."""
         status = self.attempt(line)
         if status is None or not status.startswith(b"+OK"):
             return status, None
