@@ -173,8 +173,9 @@ TEST_CASE("queued_bytes shrinks while a slow reader reads, and on_written tells 
     pair.client->set_observer(&client);
     pair.server->set_observer(&server);
     const std::string sent = pattern(16 * kMiB);
-    pair.client->write(std::string_view(sent).substr(0, 12 * kMiB));
-    pair.client->write(std::string_view(sent).substr(12 * kMiB));
+    // The kernel takes the second piece in the moment the first is done: that is one progress.
+    pair.client->write(std::string_view(sent).substr(0, sent.size() - 1));
+    pair.client->write(std::string_view(sent).substr(sent.size() - 1));
     CHECK(pair.client->queued_bytes() > 0);
     fixture.settle();
     CHECK(client.written == 0);
@@ -194,7 +195,8 @@ TEST_CASE("queued_bytes shrinks while a slow reader reads, and on_written tells 
     pair.server->set_reading(true);
     fixture.run_until([&] { return server.received.size() == sent.size(); });
     fixture.run_until([&] { return pair.client->queued_bytes() == 0; });
-    CHECK(client.written >= 2);
+    fixture.settle();
+    CHECK(client.written == 1);
     CHECK((server.received == sent));
   }
   fixture.require_clean_end();

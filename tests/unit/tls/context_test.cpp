@@ -23,7 +23,12 @@ Outcome shake_hands(TlsFixture& fixture, std::shared_ptr<const tls::ClientContex
                     std::shared_ptr<const tls::ServerContext> server_side) {
   TlsEnd client, server;
   fixture.begin(client, server, std::move(client_side), std::move(server_side));
-  fixture.run_until([&] { return client.established || client.seen.closed.has_value(); });
+  fixture.run_until([&] {
+    return client.seen.closed ? server.seen.closed.has_value()
+                              : client.established && server.established;
+  });
+  // A client that refuses says so in its handshake; no server may take it for a success.
+  CHECK(client.established == server.established);
   return {.established = client.established, .error = client.seen.closed.value_or("")};
 }
 

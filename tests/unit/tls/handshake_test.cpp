@@ -239,13 +239,12 @@ TEST_CASE("Renegotiation by a TLS 1.2 client is refused") {
     fixture.run_until([&] { return server.established; });
     server.stream->set_reading(true);
     REQUIRE(SSL_renegotiate(client.ssl()) == 1);
-    client.shake_hands();
+    bool renegotiated = false;
     fixture.run_until([&] {
-      return client.shake_hands() || client.seen.eofs > 0 ||
-             SSL_get_error(client.ssl(), -1) == SSL_ERROR_SSL;
+      renegotiated = client.shake_hands();
+      return renegotiated || SSL_get_error(client.ssl(), -1) == SSL_ERROR_SSL;
     });
-    CHECK(SSL_session_reused(client.ssl()) == 0);
-    CHECK(SSL_num_renegotiations(client.ssl()) <= 1);
+    CHECK_FALSE(renegotiated);
     CHECK(server.seen.received == "");
   }
   fixture.require_clean_end();

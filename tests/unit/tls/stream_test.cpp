@@ -281,6 +281,37 @@ TEST_CASE("An end without close_notify is an error, told behind everything that 
   fixture.require_clean_end();
 }
 
+TEST_CASE("What is inside when the transport dies under a paused reader is delivered first") {
+  TlsFixture fixture;
+  {
+    TcpPair pair = test::connect_pair(fixture);
+    TlsEnd server;
+    fixture.serve(server, std::move(pair.server), fixture.server_context());
+    RawTls client(fixture, *pair.client);
+    client.connect();
+    fixture.run_until([&] { return server.established; });
+    SSL_write(client.ssl(), "half a mail", 11);
+    client.flush();
+    server.seen.capacity = 4;
+    server.stream->set_reading(true);
+    fixture.run_until([&] { return server.seen.received == "half"; });
+    fixture.settle();
+    pair.client->abort();
+    // The first write meets the reset, the second fails by it.
+    for (int i = 0; i < 2; ++i) {
+      server.stream->write("x");
+      fixture.settle();
+    }
+    CHECK_FALSE(server.seen.closed.has_value());
+    server.seen.capacity = SIZE_MAX;
+    server.stream->set_reading(true);
+    fixture.run_until([&] { return server.seen.closed.has_value(); });
+    CHECK(server.seen.received == "half a mail");
+    CHECK(server.seen.eofs == 0);
+  }
+  fixture.require_clean_end();
+}
+
 TEST_CASE("A TLS stream may be destroyed or aborted in every callback") {
   const int callback = GENERATE(0, 1, 2, 3, 4, 5, 6);
   const bool destroy = GENERATE(true, false);
