@@ -41,6 +41,9 @@ constexpr std::size_t kDescriptorsPerWorker = 8;
 constexpr std::size_t kDescriptorReserve = 64;
 
 constexpr std::string_view kNoListener = "none";
+/// Before an address of --listen-tls: left out where no certificate is given. For the container
+/// image.
+constexpr std::string_view kOnlyWithCertificate = "if-cert:";
 constexpr std::string_view kDefaultListener = "127.0.0.1:1110";
 
 constexpr auto kCleartextChoices = std::to_array<std::pair<std::string_view, AllowCleartext>>({
@@ -208,7 +211,12 @@ std::vector<net::Address> Checker::listeners(std::string_view name) {
       }
       continue;
     }
-    auto address = net::Address::parse(item.value);
+    std::string_view text = item.value;
+    if (name == "listen-tls" && text.starts_with(kOnlyWithCertificate)) {
+      text.remove_prefix(kOnlyWithCertificate.size());
+      if (given("tls-cert") == nullptr) continue;
+    }
+    auto address = net::Address::parse(text);
     if (!address) {
       fail(name, item.origin,
            log::quoted(item.value) +

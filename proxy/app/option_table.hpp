@@ -49,7 +49,7 @@ inline constexpr std::array kOptions = std::to_array<Option>({
      "127.0.0.1:1110"},
     {"listen-tls", Group::kListeners, Form::kList, Scope::kEverywhere, "ADDR:PORT",
      "Where to accept POP3 over TLS from the first octet; repeatable; needs --tls-cert and "
-     "--tls-key.",
+     "--tls-key; if-cert:ADDR:PORT is left out without them.",
      "none"},
     {"tls-cert", Group::kListeners, Form::kSingle, Scope::kEverywhere, "FILE",
      "PEM file with the listeners' certificate and its chain.", "none"},

@@ -165,6 +165,19 @@ TEST_CASE("each setting that is wrong by itself is refused by name", "[app]") {
   }
 }
 
+TEST_CASE("if-cert: listens only where there is a certificate", "[app]") {
+  const auto without =
+      configure(with_upstream({"--listen-tls", "if-cert:0.0.0.0:1995"}), {}, Machine{});
+  REQUIRE(without);
+  CHECK(without->listen_tls.empty());
+  const auto with = configure(with_upstream({"--listen-tls", "if-cert:0.0.0.0:1995", "--tls-cert",
+                                             "cert.pem", "--tls-key", "key.pem"}),
+                              {}, with_certificate());
+  REQUIRE(with);
+  REQUIRE(with->listen_tls.size() == 1);
+  CHECK(with->listen_tls[0].text() == "0.0.0.0:1995");
+}
+
 TEST_CASE("settings that contradict each other stop the start", "[app]") {
   struct Row {
     Strings arguments;
