@@ -46,6 +46,8 @@ class ClientSession {
   ~ClientSession();
   ClientSession(ClientSession&&) noexcept;
   ClientSession& operator=(ClientSession&&) noexcept;
+  ClientSession(const ClientSession&) = delete;
+  ClientSession& operator=(const ClientSession&) = delete;
 
   // Input.
   /// True while more octets can be taken: false after Fatal, and while a block's worth of input

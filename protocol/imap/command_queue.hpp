@@ -36,7 +36,7 @@ class CommandQueue {
 
   struct Answered {
     CommandId id;
-    CommandKind kind;
+    CommandKind kind{};
   };
   /// A tagged response: the command it ends. Empty if there is none of that tag, if it was not
   /// wholly taken by the caller, or if it ends well though a part of it was never sent. The unsent

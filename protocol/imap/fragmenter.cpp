@@ -101,7 +101,7 @@ Fragmenter::Fragment Fragmenter::next_literal(InputBuffer& input) {
   return LiteralChunk{data.substr(0, count)};
 }
 
-std::variant<bool, ProtocolError> Fragmenter::resynchronise(InputBuffer& input) {
+std::variant<bool, ProtocolError> Fragmenter::resynchronise(InputBuffer& input) const {
   const std::string_view data = input.data();
   if (data.empty()) return false;
   const auto goes_on = [](char octet) { return octet == ' ' || octet == ')'; };

@@ -51,7 +51,7 @@ class Fragmenter {
   [[nodiscard]] Fragment finish_line(std::string_view line);
   [[nodiscard]] Fragment next_literal(InputBuffer& input);
   /// Checks what follows a literal; true if the line may go on.
-  [[nodiscard]] std::variant<bool, ProtocolError> resynchronise(InputBuffer& input);
+  [[nodiscard]] std::variant<bool, ProtocolError> resynchronise(InputBuffer& input) const;
   void forget_line();
 
   std::size_t line_octets_;

@@ -109,10 +109,10 @@ enum class Section {
 /// comes with MessageInfo. Exactly `octets` octets follow in BodyChunks, then BodyEnd, or the
 /// connection ends. Parts of other sections are skipped inside.
 struct BodyBegin {
-  std::uint32_t sequence;
+  std::uint32_t sequence = 0;
   std::optional<Uid> uid;
-  Section section;
-  std::uint64_t octets;
+  Section section = Section::kFull;
+  std::uint64_t octets = 0;
 };
 /// View into the input buffer, valid until the next call of any non-const member of the engine.
 struct BodyChunk {

@@ -64,7 +64,7 @@ class Update {
   enum class Kind { kSeen, kFlag, kUnflagForeign, kReflagForeign, kExpunge, kSearch, kOther };
   struct Sent {
     imap::CommandId id;
-    Kind kind;
+    Kind kind = Kind::kOther;
   };
 
   void send_store(imap::ClientSession& upstream, const imap::UidSet& set, imap::StoreAction action,
