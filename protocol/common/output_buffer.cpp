@@ -54,7 +54,7 @@ void OutputBuffer::consume(std::size_t count) {
 
 void OutputBuffer::clear() {
   if (holds_secret_) wipe(octets_);
-  octets_ = std::string();
+  std::string().swap(octets_);  // an assignment would keep the block
   sent_ = 0;
   holds_secret_ = false;
 }

@@ -165,6 +165,13 @@ void Bridge::client_lost(std::string_view reason) {
   end_session(reason, false);
 }
 
+void Bridge::abort(std::string_view reason) {
+  client_lost(reason);
+  if (over_) return;
+  drop_upstream(false);
+  fail_task(upstream_unavailable(std::string(reason)));
+}
+
 void Bridge::end_session(std::string_view reason, bool flush) {
   if (over_) return;
   over_ = true;

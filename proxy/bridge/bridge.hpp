@@ -38,6 +38,7 @@ class Bridge {
   Bridge(const Settings& settings, pop3::Policy policy, Time now);
   Bridge(const Bridge&) = delete;
   Bridge& operator=(const Bridge&) = delete;
+  ~Bridge() = default;
 
   [[nodiscard]] pop3::ServerSession& client() { return client_; }
   /// Null while there is no upstream connection; gone before CloseUpstream is carried out.
@@ -63,6 +64,8 @@ class Bridge {
   /// The client's connection is dead: nothing can be answered any more. An update that QUIT began
   /// is still carried to its end. `reason`: static storage.
   void client_lost(std::string_view reason);
+  /// Ends now, an update too, whose outcome nobody will know then. `reason`: static storage.
+  void abort(std::string_view reason);
   /// The client's side has too much queued, or no longer so (watermarks are the session's
   /// business).
   void set_client_congested(bool congested, Time now);
@@ -71,6 +74,8 @@ class Bridge {
 
   /// False while upstream octets are to wait where they are.
   [[nodiscard]] bool wants_upstream_input() const;
+  /// A message is on its way: octets come in bulk and are passed on, not parsed.
+  [[nodiscard]] bool relaying() const { return std::holds_alternative<Retrieving>(task_); }
   [[nodiscard]] bool over() const { return over_; }
 
   /// Octets of answers made in one step at most, before they must be written out.
@@ -165,7 +170,7 @@ class Bridge {
   SequenceMap sequence_map_;          ///< of the upstream connection there is
   bool read_only_ = false;
   bool generation_lost_ = false;      ///< UIDVALIDITY changed: our UIDs mean nothing any more
-  bool reconnected_ = false;          ///< since the last command that upstream answered
+  bool reconnected_ = false;          ///< for the client's command that is running
   std::optional<Time> bye_deadline_;  ///< the server said BYE: until when to wait for more
   std::string bye_text_;
 

@@ -96,6 +96,7 @@ void Bridge::on_retrieve(pop3::MessageNumber number, std::optional<std::uint64_t
   }
   const RetrievalRequest request{number, maildrop_->uid(number), maildrop_->octets(number),
                                  top_lines};
+  reconnected_ = false;
   task_ = Retrieving{Retrieval(request, client_), std::nullopt, false, false};
   start_upstream_work();
 }
@@ -123,6 +124,7 @@ void Bridge::on_quit() {
     client_.reply_ok("bye");
     return;
   }
+  reconnected_ = false;
   task_ = Updating{std::move(update)};
   start_upstream_work();
 }

@@ -1,5 +1,6 @@
 #include "session/proxy_session.hpp"
 
+#include <algorithm>
 #include <cassert>
 #include <random>
 #include <string>
@@ -14,6 +15,9 @@ namespace {
 /// One write: a TLS record, or what a socket takes at once.
 constexpr std::size_t kRecordOctets = 16 * 1024;
 constexpr std::size_t kWriteOctets = 256 * 1024;
+/// What is read from upstream at once while it must be parsed. libuv reads up to 32 times in one
+/// turn of the loop, and a listing without end must not keep the other sessions waiting for long.
+constexpr std::size_t kParseOctets = 16 * 1024;
 
 pop3::Policy policy_for(const Settings& settings, const net::Address& client, ListenerKind kind) {
   pop3::Policy policy;
@@ -92,11 +96,10 @@ void ProxySession::drain() {
 void ProxySession::abort() {
   if (client_) client_->abort();
   client_.reset();
-  bridge_.client_lost("aborted");
   if (upstream_) upstream_->abort();
   upstream_.reset();
   connector_.reset();
-  bridge_.upstream_lost("aborted");
+  bridge_.abort("aborted");
   pump();
   if (!retired_) {
     retired_ = true;
@@ -304,7 +307,8 @@ void ProxySession::ClientSide::on_closed(const net::StreamError& error) {
 std::span<char> ProxySession::UpstreamSide::read_space() {
   imap::ClientSession* engine = session_.bridge_.upstream();
   if (engine == nullptr || !session_.bridge_.wants_upstream_input()) return {};
-  return engine->input_space();
+  const std::span<char> space = engine->input_space();
+  return session_.bridge_.relaying() ? space : space.first(std::min(space.size(), kParseOctets));
 }
 
 void ProxySession::UpstreamSide::on_read(std::size_t count) {

@@ -219,7 +219,7 @@ bool Stream::Impl::feed() {
   engine_->receive(std::string_view(received_).substr(fed_, count));
   fed_ += count;
   if (received() == 0) {
-    received_ = {};
+    std::string().swap(received_);  // an assignment would keep the block
     fed_ = 0;
   }
   return true;

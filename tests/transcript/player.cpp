@@ -94,6 +94,10 @@ class Player {
       bridge_->drain();
       pump();
     }
+    if (step.mark == "abort") {
+      bridge_->abort("aborted");
+      pump();
+    }
   }
 
   template <class Feed>

@@ -32,6 +32,7 @@ namespace popbridge::test {
 ///     P! congested, P! flowing   the client's side has too much queued; no more
 ///     T 300 s              so much time passes
 ///     drain                popbridge is told to stop
+///     abort                popbridge is told to end the session at once
 ///
 /// In all texts \r \n \t \\ and \xNN stand for octets. Nothing else may be sent or done by
 /// popbridge than what the transcript says: every answer must be named before the next step that is
@@ -39,7 +40,7 @@ namespace popbridge::test {
 struct Step {
   std::size_t line_number;
   std::string
-      mark;  ///< "P>", "P>|", "P<", "P<|", "I>", "I<", "I<|", "P!", "I!", "T", "drain", "set"
+      mark;  ///< "P>", "P>|", "P<", "P<|", "I>", "I<", "I<|", "P!", "I!", "T", "drain", "abort", "set"
   std::string text;  ///< unescaped
 };
 

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -115,6 +116,17 @@ TEST_CASE("an output buffer is emptied at the front while it is filled at the en
   buffer.consume(buffer.size());
   CHECK(seen == expected);
   CHECK(buffer.empty());
+}
+
+TEST_CASE("an output buffer that became empty holds no block") {
+  OutputBuffer buffer;
+  buffer.append(std::string(100'000, 'x'));
+  buffer.consume(buffer.size());
+  // An empty string without a block of its own points into itself.
+  const auto at = reinterpret_cast<std::uintptr_t>(buffer.pending().data());
+  const auto begin = reinterpret_cast<std::uintptr_t>(&buffer);
+  CHECK(at >= begin);
+  CHECK(at < begin + sizeof buffer);
 }
 
 TEST_CASE("an output buffer with a secret in it keeps order while it grows and is emptied") {
