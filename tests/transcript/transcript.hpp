@@ -39,8 +39,8 @@ namespace popbridge::test {
 /// not one.
 struct Step {
   std::size_t line_number;
-  std::string
-      mark;  ///< "P>", "P>|", "P<", "P<|", "I>", "I<", "I<|", "P!", "I!", "T", "drain", "abort", "set"
+  std::string mark;  ///< "P>", "P>|", "P<", "P<|", "I>", "I<", "I<|", "P!", "I!", "T", "drain",
+                     ///< "abort", "set"
   std::string text;  ///< unescaped
 };
 
