@@ -74,7 +74,10 @@ ResponseCode login_code(imap::Status status, const imap::ResponseCode& said) {
 ResponseCode select_code(Code code, const std::string& text) {
   const ResponseCode common = common_code(code);
   if (common != ResponseCode::kNone) return common;
-  const bool missing = code == Code::kNonExistent || code == Code::kTryCreate;
+  // Dovecot, Cyrus and Courier have words but no code for a folder that is not there.
+  const bool missing = code == Code::kNonExistent || code == Code::kTryCreate ||
+                       contains_folded(text, "mailbox doesn't exist") ||
+                       contains_folded(text, "mailbox does not exist");
   // Coremail (163.com) wants an ID command of a client it knows.
   return missing || contains_folded(text, "unsafe login") ? ResponseCode::kSysPerm
                                                           : ResponseCode::kSysTemp;

@@ -119,6 +119,15 @@ TEST_CASE("Coremail's unsafe login is a matter for the administrator") {
                 "SELECT Unsafe Login. Please contact kefu@188.com for help") == Pop3::kSysPerm);
 }
 
+TEST_CASE("A folder that is not there is a matter for the administrator, also without a code") {
+  for (const std::string text : {"Mailbox doesn't exist: Nope (0.001 + 0.000 secs).",
+                                 "Mailbox does not exist", "mailbox DOES NOT exist"}) {
+    CHECK(code_of(Stage::kSelect, imap::Status::kNo, Code::kNone, text) == Pop3::kSysPerm);
+    CHECK(code_of(Stage::kSelect, imap::Status::kNo, Code::kUnavailable, text) == Pop3::kSysTemp);
+    CHECK(code_of(Stage::kIndex, imap::Status::kNo, Code::kNone, text) == Pop3::kSysTemp);
+  }
+}
+
 TEST_CASE("The client reads what happened, the log also how it was said") {
   const Failure failure = map_failure(Stage::kFetch, imap::Status::kNo,
                                       {.code = Code::kLimit, .text = "LIMIT"}, "Rate limit hit.");
