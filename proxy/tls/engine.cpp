@@ -100,8 +100,8 @@ std::string Engine::handshake_error() const {
   if (!looks_like_tls_) {
     ERR_clear_error();
     return side_ == Side::kServer
-               ? "TLS handshake failed: the client does not speak TLS on a TLS port (plain POP3 or "
-                 "HTTP)"
+               ? "TLS handshake failed: the client does not speak TLS (plain POP3 or HTTP on a TLS "
+                 "port, or a command in clear behind STLS)"
                : "TLS handshake failed: " + host_ +
                      " answers in clear text on this port (imap:// is for STARTTLS)";
   }

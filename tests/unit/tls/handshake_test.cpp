@@ -63,9 +63,10 @@ TEST_CASE("A failed handshake says which mistake it was") {
     const char* part;
   };
   const auto c = GENERATE(values<Case>({
-      {"USER alice\r\nPASS secret\r\n", "does not speak TLS on a TLS port"},
-      {"GET / HTTP/1.1\r\nHost: mail\r\n\r\n", "does not speak TLS on a TLS port"},
-      {"\r\n\r\n\r\n\r\n\r\n\r\n", "does not speak TLS on a TLS port"},
+      {"USER alice\r\nPASS secret\r\n", "does not speak TLS (plain POP3 or HTTP on a TLS port"},
+      {"GET / HTTP/1.1\r\nHost: mail\r\n\r\n",
+       "does not speak TLS (plain POP3 or HTTP on a TLS port"},
+      {"\r\n\r\n\r\n\r\n\r\n\r\n", "does not speak TLS (plain POP3 or HTTP on a TLS port"},
       {"", "closed the connection"},
   }));
   {
