@@ -105,7 +105,9 @@ def stay():
 
 def main():
     os.environ["POPBRIDGE_BINARY"] = sys.argv[1]
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    # A terminal that is closed ends the servers and takes their directory away, too.
+    for ended in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ended, lambda number, _: sys.exit(128 + number))
     with Dovecot() as dovecot:
         dovecot.mailbox(MESSAGES, user=USER)
         say(f"Dovecot {dovecot.version} listens on 127.0.0.1:{dovecot.imaps} (imaps), "
