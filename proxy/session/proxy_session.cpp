@@ -242,7 +242,19 @@ void ProxySession::perform(const bridge::CloseUpstream& action) {
   upstream_.reset();
 }
 
+/// All that is pending, congested or not: bounded by what one step makes.
+void ProxySession::flush_client() {
+  pop3::ServerSession& engine = bridge_.client();
+  while (engine.pending_output_size() > 0) {
+    const std::string_view octets =
+        engine.pending_output(client_in_tls_ ? kRecordOctets : kWriteOctets);
+    client_->write(octets);
+    engine.consume_output(octets.size());
+  }
+}
+
 void ProxySession::perform(bridge::SecureClient) {
+  flush_client();  // the +OK belongs in front of TLS
   const std::string first_octets = bridge_.client().take_unparsed_input();
   client_in_tls_ = true;
   securing_client_ = true;
@@ -262,13 +274,7 @@ void ProxySession::perform(bridge::CloseClient action) {
     client_.reset();
     return;
   }
-  pop3::ServerSession& engine = bridge_.client();
-  while (engine.pending_output_size() > 0) {  // bounded by what one step makes
-    const std::string_view octets =
-        engine.pending_output(client_in_tls_ ? kRecordOctets : kWriteOctets);
-    client_->write(octets);
-    engine.consume_output(octets.size());
-  }
+  flush_client();
   closing_client_ = true;
   client_->close_after_flush();
 }

@@ -70,6 +70,7 @@ class ProxySession {
 
   void pump();
   bool write_client();
+  void flush_client();
   bool write_upstream();
   bool carry_out_actions();
   void watch_queue();
