@@ -27,6 +27,19 @@ OutputBuffer::~OutputBuffer() {
   if (holds_secret_) wipe(octets_);
 }
 
+void OutputBuffer::append(OutputBuffer&& other) {
+  if (empty() && !holds_secret_) {
+    *this = std::move(other);
+    return;
+  }
+  if (other.holds_secret_) {
+    append_secret(other.pending());
+  } else {
+    append(other.pending());
+  }
+  other.clear();
+}
+
 void OutputBuffer::append_secret(std::string_view octets) {
   holds_secret_ = true;
   if (octets_.capacity() - octets_.size() < octets.size()) {

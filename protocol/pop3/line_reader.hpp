@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -29,6 +30,10 @@ class LineReader {
   /// the reader is of no more use then.
   [[nodiscard]] Line next(std::size_t limit);
 
+  /// The next whole line that was not peeked at yet, which stays unread; nothing if there is none
+  /// or it has more than `limit` octets.
+  [[nodiscard]] std::optional<std::string_view> peek(std::size_t limit);
+
   [[nodiscard]] std::string_view unread() const { return input_.data(); }
   void release_if_empty() { input_.release_if_empty(); }
   /// Forgets, and wipes, what is unread.
@@ -37,6 +42,7 @@ class LineReader {
  private:
   InputBuffer input_;
   std::size_t searched_ = 0;  ///< octets of unread() that hold no LF
+  std::size_t peeked_ = 0;    ///< octets of unread() that are lines peeked at
 };
 
 }  // namespace popbridge::pop3

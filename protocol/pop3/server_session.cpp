@@ -111,6 +111,21 @@ std::optional<Event> ServerSession::next_event() {
   return SessionOver{*end_reason_};
 }
 
+std::optional<Upcoming> ServerSession::peek_retrieval() {
+  if (state_ != State::kTransaction) return std::nullopt;
+  while (const auto line = reader_.peek(limits_.command_line_octets)) {
+    const CommandLine command = split_command(*line);
+    if (command.verb == Verb::kRetr) {
+      const auto number = parse_message_number(command.argument.value_or(""));
+      if (number) return Upcoming{.number = *number, .top_lines = std::nullopt};
+    } else if (command.verb == Verb::kTop) {
+      const auto arguments = parse_top_arguments(command.argument.value_or(""));
+      if (arguments) return Upcoming{.number = arguments->number, .top_lines = arguments->lines};
+    }
+  }
+  return std::nullopt;
+}
+
 bool ServerSession::client_is_done() const {
   // What stopped next_event() was then the lack of another whole line.
   return awaiting<TlsAnswer>() || (!command_open() && !output_full());
@@ -221,28 +236,31 @@ void ServerSession::end_lines() {
 }
 
 void ServerSession::begin_body(std::string_view text, std::optional<std::uint64_t> top_lines) {
+  begin_body(MessageAnswer(text, top_lines));
+}
+
+void ServerSession::begin_body(MessageAnswer answer) {
   assert(awaiting<CommandAnswer>());
-  send_ok(text);
-  BodyAnswer& body = answer_.emplace<BodyAnswer>();
-  if (top_lines) body.top.emplace(*top_lines);
+  trace(TraceDirection::kSent, answer.status_line_);
+  answer_.emplace<BodyAnswer>(std::move(answer.encoder_));
+  output_.append(std::move(answer.octets_));
 }
 
 void ServerSession::body(std::string_view octets) {
   assert(body_open());
-  auto& body = std::get<BodyAnswer>(answer_);
-  body.stuffer.feed(body.top ? body.top->pass(octets) : octets, output_);
+  std::get<BodyAnswer>(answer_).encoder.feed(octets, output_);
 }
 
 bool ServerSession::body_satisfied() const {
   const auto* const body = std::get_if<BodyAnswer>(&answer_);
-  return body != nullptr && body->top && body->top->satisfied();
+  return body != nullptr && body->encoder.satisfied();
 }
 
 std::uint64_t ServerSession::end_body() {
   assert(body_open());
-  DotStuffer& stuffer = std::get<BodyAnswer>(answer_).stuffer;
-  stuffer.finish(output_);
-  const std::uint64_t octets = stuffer.normalised_octets();
+  MessageEncoder& encoder = std::get<BodyAnswer>(answer_).encoder;
+  encoder.finish(output_);
+  const std::uint64_t octets = encoder.normalised_octets();
   if (trace_) {
     trace(TraceDirection::kSent, "[body " + std::to_string(octets) + " octets]");
     trace(TraceDirection::kSent, ".");
@@ -254,7 +272,7 @@ std::uint64_t ServerSession::end_body() {
 void ServerSession::abort_body() {
   assert(body_open() || awaiting<LinesAnswer>());
   if (trace_ && body_open()) {
-    const std::uint64_t octets = std::get<BodyAnswer>(answer_).stuffer.normalised_octets();
+    const std::uint64_t octets = std::get<BodyAnswer>(answer_).encoder.normalised_octets();
     trace(TraceDirection::kSent, "[body " + std::to_string(octets) + " octets, cut off]");
   }
   output_.clear();

@@ -14,14 +14,13 @@
 #include "common/trace.hpp"
 #include "pop3/command.hpp"
 #include "pop3/credentials.hpp"
-#include "pop3/dot_stuffer.hpp"
 #include "pop3/line_reader.hpp"
+#include "pop3/message_answer.hpp"
 #include "pop3/message_number.hpp"
 #include "pop3/policy.hpp"
 #include "pop3/reply.hpp"
 #include "pop3/sasl_exchange.hpp"
 #include "pop3/state.hpp"
-#include "pop3/top_filter.hpp"
 
 namespace popbridge::pop3 {
 
@@ -78,6 +77,12 @@ struct SessionOver {
 using Event = std::variant<LoginRequest, StartTls, Stat, List, Uidl, Retr, Top, Dele, Rset, Quit,
                            SessionOver>;
 
+/// A RETR (without lines) or TOP that the client sent behind a command that is not answered yet.
+struct Upcoming {
+  MessageNumber number;
+  std::optional<std::uint64_t> top_lines;
+};
+
 /// Bytes in; events and bytes out. USER, CAPA, NOOP, AUTH's exchange, every syntax error and every
 /// command that does not fit the state are answered inside; the rest becomes an event that the
 /// caller answers with exactly one of the reply functions before the next event appears. So
@@ -116,6 +121,11 @@ class ServerSession {
   /// (Limits::pending_output_octets) first.
   [[nodiscard]] std::optional<Event> next_event();
 
+  /// The next RETR or TOP that the client has sent already behind the command that is open, without
+  /// taking it: for reading ahead, the event itself comes in its turn. Each is told once; commands
+  /// in between are passed over. In TRANSACTION only.
+  [[nodiscard]] std::optional<Upcoming> peek_retrieval();
+
   // Answers to LoginRequest.
   /// "+OK text"; the state becomes TRANSACTION.
   void accept_login(std::string_view text);
@@ -136,6 +146,8 @@ class ServerSession {
   /// "+OK text" and what follows is message. `top_lines`: show the header and so many body lines
   /// only.
   void begin_body(std::string_view text, std::optional<std::uint64_t> top_lines = std::nullopt);
+  /// The same with what was made of the answer beforehand; more body() may follow.
+  void begin_body(MessageAnswer answer);
   /// Message octets in any chunking; normalised and dot-stuffed as DotStuffer says.
   void body(std::string_view octets);
   /// True when a TOP has all it wanted; further body() calls are ignored.
@@ -183,8 +195,7 @@ class ServerSession {
   struct CommandAnswer {};  ///< a reply, or the beginning of lines or a body
   struct LinesAnswer {};
   struct BodyAnswer {
-    DotStuffer stuffer;
-    std::optional<TopFilter> top;
+    MessageEncoder encoder;
   };
   using Answer =
       std::variant<NoAnswer, LoginAnswer, TlsAnswer, CommandAnswer, LinesAnswer, BodyAnswer>;

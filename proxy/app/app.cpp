@@ -13,7 +13,8 @@ using log::Level;
 using log::Line;
 using session::ListenerKind;
 
-App::App(Config config, log::Logger& logger) : config_(std::move(config)), logger_(logger) {}
+App::App(Config config, log::Logger& logger)
+    : config_(std::move(config)), logger_(logger), counters_(config_.session) {}
 
 std::expected<void, std::string> App::open() {
   // All before the first is bound: our own listeners would be in each other's way.

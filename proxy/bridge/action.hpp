@@ -68,6 +68,8 @@ struct SessionEnded {
   std::uint64_t topped;
   std::uint64_t octets;
   std::uint64_t deleted;
+  std::uint64_t read_ahead;  ///< octets of messages read before the client asked
+  std::uint64_t wasted;      ///< those of them that it never took
 };
 
 using Action = std::variant<ConnectUpstream, SecureUpstream, CloseUpstream, SecureClient,

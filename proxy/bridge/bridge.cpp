@@ -14,9 +14,11 @@ constexpr Time kKeepAlive = std::chrono::minutes(9);
 
 }  // namespace
 
-Bridge::Bridge(const Settings& settings, pop3::Policy policy, Time now)
+Bridge::Bridge(const Settings& settings, ReadAheadBudget& read_ahead, pop3::Policy policy, Time now)
     : settings_(settings),
       client_(std::move(policy)),
+      fetches_(read_ahead, settings.read_ahead_octets),
+      prefetch_(settings.read_ahead_octets),
       now_(now),
       started_(now),
       client_activity_(now),
@@ -176,8 +178,10 @@ void Bridge::end_session(std::string_view reason, bool flush) {
   if (over_) return;
   over_ = true;
   drop_upstream(std::holds_alternative<Idle>(task_));
+  fetches_.clear();
   actions_.emplace_back(SessionEnded{reason, maildrop_ ? user_ : std::string(), retrieved_, topped_,
-                                     octets_, deleted_});
+                                     octets_, deleted_, fetches_.read_ahead_octets(),
+                                     fetches_.wasted_octets()});
   actions_.emplace_back(CloseClient{flush});
   password_ = Secret();
 }

@@ -12,7 +12,10 @@
 
 #include "bridge/action.hpp"
 #include "bridge/error_map.hpp"
+#include "bridge/fetches.hpp"
 #include "bridge/maildrop.hpp"
+#include "bridge/prefetch.hpp"
+#include "bridge/read_ahead_budget.hpp"
 #include "bridge/retrieval.hpp"
 #include "bridge/sequence_map.hpp"
 #include "bridge/settings.hpp"
@@ -34,8 +37,8 @@ using Time = std::chrono::milliseconds;
 /// out next_action()s, write both engines' pending output, repeat. Owner and thread: the session.
 class Bridge {
  public:
-  /// `settings` must outlive the bridge.
-  Bridge(const Settings& settings, pop3::Policy policy, Time now);
+  /// The references must outlive the bridge.
+  Bridge(const Settings& settings, ReadAheadBudget& read_ahead, pop3::Policy policy, Time now);
   Bridge(const Bridge&) = delete;
   Bridge& operator=(const Bridge&) = delete;
   ~Bridge() = default;
@@ -74,8 +77,10 @@ class Bridge {
 
   /// False while upstream octets are to wait where they are.
   [[nodiscard]] bool wants_upstream_input() const;
-  /// A message is on its way: octets come in bulk and are passed on, not parsed.
-  [[nodiscard]] bool relaying() const { return std::holds_alternative<Retrieving>(task_); }
+  /// Messages are on their way: octets come in bulk and are passed on, not parsed.
+  [[nodiscard]] bool relaying() const {
+    return std::holds_alternative<Retrieving>(task_) || fetches_.outstanding().messages > 0;
+  }
   [[nodiscard]] bool over() const { return over_; }
 
   /// Octets of answers made in one step at most, before they must be written out.
@@ -91,12 +96,14 @@ class Bridge {
     bool unique_ids;
     std::uint32_t next;
   };
-  /// RETR or TOP. `probe`: the search that asks whether a missing message still exists.
+  /// RETR or TOP. `retrieval`: in fetches_; null while a TOP waits for the whole message, which is
+  /// being read ahead. `probe`: the search that asks whether a missing message still exists.
   struct Retrieving {
-    Retrieval retrieval;
-    std::optional<imap::CommandId> probe;
-    bool probe_answered;
-    bool probe_found;
+    RetrievalRequest request;
+    Retrieval* retrieval = nullptr;
+    std::optional<imap::CommandId> probe{};
+    bool probe_answered = false;
+    bool probe_found = false;
   };
   /// QUIT with something to do.
   struct Updating {
@@ -130,16 +137,25 @@ class Bridge {
   void watch_mailbox(const imap::Event& event);
   void on_opening_event(const imap::Event& event);
   void on_opened();
-  void on_retrieval_event(Retrieving& retrieving, const imap::Event& event);
+  void retrieve(Retrieving& retrieving);
+  void ask_for(Retrieving& retrieving);
   void judge_retrieval(Retrieving& retrieving);
-  void finish_retrieval(const Retrieval& retrieval);
-  void fail_retrieval(const Retrieval& retrieval, const Failure& failure);
+  void judge_top_of_whole(Retrieving& retrieving);
+  void begin_probe(Retrieving& retrieving);
+  void finish_retrieval(const Retrieving& retrieving, std::uint64_t octets_sent);
+  void fail_retrieval(const Retrieving& retrieving, const Failure& failure);
+  void end_retrieval(const Retrieving& retrieving);
+  void read_ahead();
+  void read_ahead_pipelined();
+  [[nodiscard]] RetrievalRequest request_for(const Wish& wish) const;
+  void watch_throttling(const imap::Event& event);
   void on_probe_event(Retrieving& retrieving, const imap::Event& event);
   void note_gone(const imap::Event& event);
   void on_update_event(Updating& updating, const imap::Event& event);
   /// `lost`: the upstream was lost for good before the outcome was known.
   void finish_update(const Update& update, const std::optional<Failure>& lost);
 
+  void lose_generation();
   void connect_upstream();
   void on_bye(const imap::Bye& bye);
   /// Begins the task's work upstream, on the connection there is or on one made again.
@@ -162,6 +178,9 @@ class Bridge {
   Link link_ = Link::kNone;
   Task task_ = Idle{};
   std::deque<Action> actions_;
+  Fetches fetches_;
+  Prefetch prefetch_;
+  std::optional<Wish> pipelined_;  ///< by the client, and not read ahead yet for want of room
 
   std::string user_;
   Secret password_;

@@ -94,11 +94,9 @@ void Bridge::on_retrieve(pop3::MessageNumber number, std::optional<std::uint64_t
                                                      : "no such message");
     return;
   }
-  const RetrievalRequest request{number, maildrop_->uid(number), maildrop_->octets(number),
-                                 top_lines};
   reconnected_ = false;
-  task_ = Retrieving{Retrieval(request, client_), std::nullopt, false, false};
-  start_upstream_work();
+  task_ = Retrieving{request_for({number, top_lines})};
+  retrieve(std::get<Retrieving>(task_));
 }
 
 void Bridge::on_delete(pop3::MessageNumber number) {
@@ -110,6 +108,7 @@ void Bridge::on_delete(pop3::MessageNumber number) {
     client_.reply_err(pop3::ResponseCode::kSysPerm, "mailbox is read-only");
   } else {
     maildrop_->mark_deleted(number);
+    fetches_.forget(maildrop_->uid(number));
     client_.reply_ok("message " + std::to_string(number.value()) + " is marked deleted");
   }
 }
@@ -125,6 +124,7 @@ void Bridge::on_quit() {
     return;
   }
   reconnected_ = false;
+  fetches_.clear();
   task_ = Updating{std::move(update)};
   start_upstream_work();
 }

@@ -56,6 +56,7 @@ void Bridge::drop_upstream(bool say_goodbye) {
   }
   opening_.reset();
   upstream_.reset();
+  fetches_.connection_lost();
   bye_deadline_.reset();
   link_ = Link::kNone;
   actions_.emplace_back(std::move(close));
@@ -69,7 +70,9 @@ void Bridge::upstream_lost(const std::string& reason) {
   // What was begun on a connection that had worked is begun again once, on another one.
   const bool again = was_ready && !reconnected_;
   if (auto* retrieving = std::get_if<Retrieving>(&task_)) {
-    if (again && retrieving->retrieval.nothing_sent()) {
+    // What was read ahead for its sake is gone with the connection.
+    if (retrieving->retrieval == nullptr) ask_for(*retrieving);
+    if (again && retrieving->retrieval->nothing_sent()) {
       start_upstream_work();
       return;
     }
@@ -98,7 +101,7 @@ void Bridge::start_upstream_work() {
   upstream_activity_ = now_;
   if (auto* retrieving = std::get_if<Retrieving>(&task_)) {
     retrieving->probe.reset();
-    retrieving->retrieval.start(*upstream_);
+    retrieving->retrieval->start(*upstream_);
   } else if (auto* updating = std::get_if<Updating>(&task_)) {
     updating->update.start(*upstream_);
   }
@@ -132,8 +135,15 @@ void Bridge::on_upstream_event(const imap::Event& event) {
   }
   watch_mailbox(event);
   note_gone(event);
+  watch_throttling(event);
+  fetches_.on_event(event, *upstream_);
+  if (fetches_.take_size_lied()) prefetch_.stop();
   if (auto* retrieving = std::get_if<Retrieving>(&task_)) {
-    on_retrieval_event(*retrieving, event);
+    if (retrieving->probe) {
+      on_probe_event(*retrieving, event);
+    } else {
+      judge_retrieval(*retrieving);
+    }
   } else if (auto* updating = std::get_if<Updating>(&task_)) {
     on_update_event(*updating, event);
   }
@@ -153,8 +163,14 @@ void Bridge::watch_mailbox(const imap::Event& event) {
   const auto* notice = std::get_if<imap::Notice>(&event);
   if (notice == nullptr || notice->code.code != imap::Code::kUidValidity) return;
   if (notice->code.number == maildrop_->uid_validity() || generation_lost_) return;
+  lose_generation();
+}
+
+// The UIDs of this session mean nothing any more, and neither does what was read by them.
+void Bridge::lose_generation() {
   generation_lost_ = true;
   fail_task(generation_failure());
+  fetches_.clear();
 }
 
 void Bridge::on_opening_event(const imap::Event& event) {
@@ -189,8 +205,7 @@ void Bridge::on_opened() {
   }
   opening_.reset();
   if (uid_validity != maildrop_->uid_validity()) {
-    generation_lost_ = true;
-    fail_task(generation_failure());
+    lose_generation();
     return;
   }
   start_upstream_work();
@@ -203,96 +218,10 @@ void Bridge::fail_task(const Failure& failure) {
     client_.refuse_login(failure.code, failure.client_text);
     set_task(Idle{});
   } else if (auto* retrieving = std::get_if<Retrieving>(&task_)) {
-    const Retrieval retrieval = std::move(retrieving->retrieval);
-    fail_retrieval(retrieval, failure);
+    fail_retrieval(*retrieving, failure);
   } else if (auto* updating = std::get_if<Updating>(&task_)) {
     const Update update = std::move(updating->update);
     finish_update(update, failure);
-  }
-}
-
-// --- RETR and TOP ---
-
-void Bridge::on_retrieval_event(Retrieving& retrieving, const imap::Event& event) {
-  if (retrieving.probe) {
-    on_probe_event(retrieving, event);
-    return;
-  }
-  retrieving.retrieval.on_event(event, *upstream_);
-  judge_retrieval(retrieving);
-}
-
-void Bridge::judge_retrieval(Retrieving& retrieving) {
-  switch (retrieving.retrieval.state()) {
-    case Retrieval::State::kRunning:
-      break;
-    case Retrieval::State::kDone:
-      finish_retrieval(retrieving.retrieval);
-      break;
-    case Retrieval::State::kMissing:
-      // Behind a NOOP, so that the server may notice expunges of others first.
-      upstream_->noop();
-      retrieving.probe_answered = false;
-      retrieving.probe_found = false;
-      retrieving.probe = upstream_->uid_search(
-          "UID " + std::to_string(retrieving.retrieval.request().uid.value()));
-      break;
-    case Retrieval::State::kFailed:
-    case Retrieval::State::kBroken:
-      reconnected_ = false;
-      const Retrieval retrieval = std::move(retrieving.retrieval);
-      fail_retrieval(retrieval, retrieval.failure());
-      break;
-  }
-}
-
-void Bridge::finish_retrieval(const Retrieval& retrieval) {
-  const RetrievalRequest& request = retrieval.request();
-  octets_ += retrieval.octets_sent();
-  if (request.top_lines) {
-    ++topped_;
-  } else {
-    ++retrieved_;
-    maildrop_->mark_retrieved(request.number);
-  }
-  reconnected_ = false;
-  set_task(Idle{});
-}
-
-void Bridge::fail_retrieval(const Retrieval& retrieval, const Failure& failure) {
-  const RetrievalRequest& request = retrieval.request();
-  std::string reason = retrieval.state() == Retrieval::State::kBroken
-                           ? std::string(retrieval.broken_reason())
-                           : failure.log_text;
-  actions_.emplace_back(
-      RetrievalFailed{request.number.value(), request.uid.value(), std::move(reason)});
-  if (retrieval.nothing_sent()) {
-    client_.reply_err(failure.code, failure.client_text);
-  } else {
-    client_.abort_body();
-  }
-  set_task(Idle{});
-}
-
-void Bridge::on_probe_event(Retrieving& retrieving, const imap::Event& event) {
-  const imap::Uid uid = retrieving.retrieval.request().uid;
-  if (const auto* result = std::get_if<imap::SearchResult>(&event)) {
-    retrieving.probe_answered = true;
-    retrieving.probe_found = retrieving.probe_found || result->uids.contains(uid);
-    return;
-  }
-  const auto* completed = std::get_if<imap::Completed>(&event);
-  if (completed == nullptr || completed->id != *retrieving.probe) return;
-  // No result at all is no answer: servers that lost their state say OK to everything.
-  const bool gone = completed->status == imap::Status::kOk && retrieving.probe_answered &&
-                    !retrieving.probe_found;
-  reconnected_ = false;
-  const Retrieval retrieval = std::move(retrieving.retrieval);
-  if (gone) {
-    fail_retrieval(retrieval, {pop3::ResponseCode::kNone, "message was removed by another client",
-                               "message was expunged by another client"});
-  } else {
-    fail_retrieval(retrieval, retrieval.failure());
   }
 }
 

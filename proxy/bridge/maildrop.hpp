@@ -39,6 +39,10 @@ class Maildrop {
   /// True if the number was given out at login, deleted since or not.
   [[nodiscard]] bool is_known(pop3::MessageNumber number) const;
   // The rest requires is_known(number).
+  /// Neither marked deleted nor sent whole by RETR.
+  [[nodiscard]] bool is_wanted(pop3::MessageNumber number) const {
+    return !at(number).deleted && !at(number).retrieved;
+  }
   [[nodiscard]] imap::Uid uid(pop3::MessageNumber number) const;
   [[nodiscard]] std::uint64_t octets(pop3::MessageNumber number) const;
   /// DELE; requires is_live(number).

@@ -21,6 +21,20 @@ constexpr std::uint64_t kLaterTextMaximum = 1024 * 1024;
 /// making, smaller than this.
 constexpr std::uint64_t kPlaceholderMaximum = 1024;
 
+/// What an answer takes besides its message; and a long header.
+constexpr std::uint64_t kAnswerOctets = 512;
+constexpr std::uint64_t kHeaderOctets = 8 * 1024;
+
+constexpr std::string_view kRetrText = "message follows";
+constexpr std::string_view kTopText = "top of message follows";
+
+/// Octets of text that TOP asks for at first; 0 if only the header is wanted.
+std::uint32_t first_text_octets(std::uint64_t lines) {
+  if (lines == 0) return 0;
+  const std::uint64_t octets = std::min(lines, kTextMaximum / kTextPerLine) * kTextPerLine;
+  return static_cast<std::uint32_t>(std::clamp(octets, kTextMinimum, kTextMaximum));
+}
+
 bool is_courier_placeholder(std::string_view octets) {
   return octets.find("Subject: message unavailable") != std::string_view::npos &&
          octets.find("From: System Administrator <root@") != std::string_view::npos;
@@ -33,8 +47,11 @@ bool ends_with_blank_line(std::string_view header) {
 
 }  // namespace
 
-Retrieval::Retrieval(const RetrievalRequest& request, pop3::ServerSession& client)
-    : request_(request), client_(&client) {}
+std::uint64_t RetrievalRequest::expected_octets() const {
+  // Line ends to be repaired and dots to be doubled are few.
+  if (whole()) return listed_octets + listed_octets / 16 + kAnswerOctets;
+  return first_text_octets(*top_lines) + kHeaderOctets + kAnswerOctets;
+}
 
 void Retrieval::start(imap::ClientSession& upstream) {
   state_ = State::kRunning;
@@ -44,14 +61,12 @@ void Retrieval::start(imap::ClientSession& upstream) {
   text_offset_ = 0;
   text_requested_ = 0;
   text_received_ = 0;
-  if (!request_.top_lines) {
+  if (request_.whole()) {
     command_ = upstream.uid_fetch_message(request_.uid);
   } else if (*request_.top_lines == 0) {
     command_ = upstream.uid_fetch_header(request_.uid);
   } else {
-    const std::uint64_t lines = std::min(*request_.top_lines, kTextMaximum / kTextPerLine);
-    text_requested_ =
-        static_cast<std::uint32_t>(std::clamp(lines * kTextPerLine, kTextMinimum, kTextMaximum));
+    text_requested_ = first_text_octets(*request_.top_lines);
     command_ = upstream.uid_fetch_header_and_text(request_.uid, text_requested_);
   }
 }
@@ -131,18 +146,50 @@ void Retrieval::on_body_end() {
   part_ = Part::kSkipped;
 }
 
+void Retrieval::deliver_to(pop3::ServerSession& client) {
+  client_ = &client;
+  if (!sending_) return;
+  client.begin_body(*std::exchange(answer_, std::nullopt));
+  if (state_ == State::kDone) octets_sent_ = client.end_body();
+}
+
+std::uint64_t Retrieval::deliver_top(pop3::ServerSession& client, std::uint64_t lines) const {
+  pop3::MessageAnswer top = answer_->top(kTopText, lines);
+  const std::uint64_t octets = top.size();
+  client.begin_body(std::move(top));
+  client.end_body();
+  return octets;
+}
+
 void Retrieval::begin_part(imap::Section section, std::uint64_t octets) {
   if (!sending_) {
     sending_ = true;
     // No octet count: the server's is that before line ends are repaired, and a wrong one is worse.
-    client_->begin_body(request_.top_lines ? "top of message follows" : "message follows",
-                        request_.top_lines);
+    const std::string_view text = request_.top_lines ? kTopText : kRetrText;
+    if (client_ != nullptr) {
+      client_->begin_body(text, request_.top_lines);
+    } else {
+      answer_.emplace(text, request_.top_lines);
+      answer_->expect(octets);
+    }
   }
   // A header part without its blank line must not run into the text.
   if (section == imap::Section::kText && text_offset_ == 0 && octets > 0 &&
       !ends_with_blank_line(header_tail_)) {
-    client_->body("\r\n");
+    send("\r\n");
   }
+}
+
+void Retrieval::send(std::string_view octets) {
+  if (client_ != nullptr) {
+    client_->body(octets);
+  } else {
+    answer_->body(octets);
+  }
+}
+
+bool Retrieval::top_satisfied() const {
+  return client_ != nullptr ? client_->body_satisfied() : answer_->satisfied();
 }
 
 void Retrieval::send_part(imap::Section section, std::string_view octets) {
@@ -152,7 +199,7 @@ void Retrieval::send_part(imap::Section section, std::string_view octets) {
     header_octets_ += octets.size();
   }
   if (section == imap::Section::kText) text_received_ += octets.size();
-  client_->body(octets);
+  send(octets);
 }
 
 void Retrieval::part_done(imap::Section section) {
@@ -228,8 +275,7 @@ bool Retrieval::complete() const {
 }
 
 bool Retrieval::more_text_wanted() const {
-  return text_done_ && !full_done_ && !client_->body_satisfied() &&
-         text_received_ == text_requested_;
+  return text_done_ && !full_done_ && !top_satisfied() && text_received_ == text_requested_;
 }
 
 void Retrieval::request_text(imap::ClientSession& upstream) {
@@ -266,7 +312,7 @@ void Retrieval::on_completed(const imap::Completed& completed, imap::ClientSessi
     } else if (more_text_wanted()) {
       request_text(upstream);
     } else {
-      octets_sent_ = client_->end_body();
+      if (client_ != nullptr) octets_sent_ = client_->end_body();
       state_ = State::kDone;
     }
     return;

@@ -1,6 +1,7 @@
 // Retrieval: one RETR or TOP, from the FETCH to the final dot.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -10,6 +11,7 @@
 #include "bridge/error_map.hpp"
 #include "imap/client_session.hpp"
 #include "imap/response.hpp"
+#include "pop3/message_answer.hpp"
 #include "pop3/message_number.hpp"
 #include "pop3/server_session.hpp"
 
@@ -21,38 +23,60 @@ struct RetrievalRequest {
   imap::Uid uid;
   std::uint64_t listed_octets;
   std::optional<std::uint64_t> top_lines;
+
+  /// All of the message is asked for upstream: for RETR, and for a TOP of more lines than it can
+  /// have (each has a line end at least), as fetchmail sends.
+  [[nodiscard]] bool whole() const {
+    return !top_lines || *top_lines >= std::max(listed_octets / 2, kManyLines);
+  }
+  /// What the answer takes in memory, as far as that can be known before it is there.
+  [[nodiscard]] std::uint64_t expected_octets() const;
+
+ private:
+  /// Fewer lines are asked for in pieces, whatever the size the server told.
+  static constexpr std::uint64_t kManyLines = 1000;
 };
 
-/// Relays the message from the IMAP engine to the POP3 engine as it comes. The rules that keep mail
-/// from being lost: +OK only once the literal has begun; octets are the message's only if the UID
-/// is the one asked for; the final dot only after the whole literal, the end of its FETCH line and
-/// the tagged OK.
+/// Relays the message from the IMAP engine to the POP3 engine as it comes; before the client has
+/// asked (read ahead), into an answer held in memory. The rules that keep mail from being lost: +OK
+/// only once the literal has begun; octets are the message's only if the UID is the one asked for;
+/// the final dot only after the whole literal, the end of its FETCH line and the tagged OK.
 class Retrieval {
  public:
   enum class State {
     kRunning,
-    kDone,     ///< the final dot is queued
+    kDone,     ///< all is there; with a client the final dot is queued
     kFailed,   ///< nothing was sent to the client; answer with failure()
     kMissing,  ///< as kFailed: the server gave nothing; ask it whether the message still exists
-    kBroken,   ///< the client has a part of the message: abort, no final dot
+    kBroken,   ///< there is a part of the message: if the client has it abort, no final dot
   };
 
-  /// References must outlive the object.
-  Retrieval(const RetrievalRequest& request, pop3::ServerSession& client);
+  explicit Retrieval(const RetrievalRequest& request) : request_(request) {}
 
   /// Sends the FETCH; also to begin again on a new connection, while nothing_sent().
   void start(imap::ClientSession& upstream);
-  /// Every event of the connection while kRunning.
+  /// Every event of the connection that concerns this message, while kRunning.
   void on_event(const imap::Event& event, imap::ClientSession& upstream);
 
+  /// The client's turn has come, and its command is open: what is held goes to it now, the rest as
+  /// it arrives. `client` must outlive the object. Not in kBroken.
+  void deliver_to(pop3::ServerSession& client);
+  /// In kDone and without a client: answers the open TOP from this message, which stays held. Only
+  /// if the request was a RETR. Returns the octets sent.
+  std::uint64_t deliver_top(pop3::ServerSession& client, std::uint64_t lines) const;
+
   [[nodiscard]] State state() const { return state_; }
+  [[nodiscard]] bool awaited() const { return client_ != nullptr; }
+  [[nodiscard]] imap::CommandId command() const { return command_; }
   /// No octet of the answer has been queued for the client.
-  [[nodiscard]] bool nothing_sent() const { return !sending_; }
+  [[nodiscard]] bool nothing_sent() const { return !sending_ || client_ == nullptr; }
+  /// Octets held in memory for the client's turn.
+  [[nodiscard]] std::uint64_t held_octets() const { return answer_ ? answer_->size() : 0; }
   /// In kFailed and kMissing.
   [[nodiscard]] const Failure& failure() const { return failure_; }
   /// In kBroken: why, for the log.
   [[nodiscard]] std::string_view broken_reason() const { return broken_reason_; }
-  /// In kDone: octets of the message sent, before dot-stuffing.
+  /// In kDone, delivered: octets of the message sent, before dot-stuffing.
   [[nodiscard]] std::uint64_t octets_sent() const { return octets_sent_; }
   [[nodiscard]] const RetrievalRequest& request() const { return request_; }
 
@@ -77,6 +101,8 @@ class Retrieval {
   [[nodiscard]] bool wants(imap::Section section) const;
   [[nodiscard]] bool must_stage(const imap::BodyBegin& begin) const;
   void begin_part(imap::Section section, std::uint64_t octets);
+  void send(std::string_view octets);
+  [[nodiscard]] bool top_satisfied() const;
   void send_part(imap::Section section, std::string_view octets);
   void part_done(imap::Section section);
   void release_staged();
@@ -88,7 +114,8 @@ class Retrieval {
   void break_off(std::string_view reason);
 
   RetrievalRequest request_;
-  pop3::ServerSession* client_;
+  pop3::ServerSession* client_ = nullptr;      ///< once it waits for this message
+  std::optional<pop3::MessageAnswer> answer_;  ///< what has come before
   imap::CommandId command_;
   State state_ = State::kRunning;
 
@@ -99,7 +126,7 @@ class Retrieval {
   bool line_uid_known_ = false;    ///< ... after it had named its UID
   bool nil_seen_ = false;
 
-  bool sending_ = false;
+  bool sending_ = false;  ///< the answer has begun, in answer_ or at the client
   bool full_done_ = false;
   bool header_done_ = false;
   bool text_done_ = false;

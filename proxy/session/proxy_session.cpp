@@ -52,15 +52,16 @@ std::string random_tag_prefix() {
 }  // namespace
 
 ProxySession::ProxySession(std::uint64_t id, SessionRegistry& registry, net::EventLoop& loop,
-                           const Settings& settings, log::Logger& logger,
-                           std::unique_ptr<net::TcpStream> client, ListenerKind kind)
+                           const Settings& settings, bridge::ReadAheadBudget& read_ahead,
+                           log::Logger& logger, std::unique_ptr<net::TcpStream> client,
+                           ListenerKind kind)
     : id_(id),
       registry_(registry),
       loop_(loop),
       settings_(settings),
       kind_(kind),
       log_(logger, id, client->peer().ip),
-      bridge_(settings.bridge, policy_for(settings, client->peer(), kind), loop.now()),
+      bridge_(settings.bridge, read_ahead, policy_for(settings, client->peer(), kind), loop.now()),
       client_(std::move(client)),
       timer_(loop, [this] { on_timer(); }) {}
 

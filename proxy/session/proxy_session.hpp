@@ -29,7 +29,7 @@ class ProxySession {
  public:
   /// References must outlive the session. Nothing happens before start().
   ProxySession(std::uint64_t id, SessionRegistry& registry, net::EventLoop& loop,
-               const Settings& settings, log::Logger& logger,
+               const Settings& settings, bridge::ReadAheadBudget& read_ahead, log::Logger& logger,
                std::unique_ptr<net::TcpStream> client, ListenerKind kind);
   ProxySession(const ProxySession&) = delete;
   ProxySession& operator=(const ProxySession&) = delete;

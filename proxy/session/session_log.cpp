@@ -106,7 +106,9 @@ void SessionLog::report(const bridge::SessionEnded& report) const {
                        .field("retr", report.retrieved)
                        .field("top", report.topped)
                        .field("octets", report.octets)
-                       .field("deleted", report.deleted);
+                       .field("deleted", report.deleted)
+                       .field("read_ahead", report.read_ahead)
+                       .field("wasted", report.wasted);
   if (!report.user.empty()) text.field("user", report.user);
   // Health checks connect and close, many times a minute.
   logger_->write(report.user.empty() ? log::Level::kDebug : log::Level::kInfo, text);

@@ -36,8 +36,8 @@ void SessionRegistry::accept(std::unique_ptr<net::TcpStream> client, ListenerKin
     return;
   }
   const std::uint64_t id = counters_.next_session.fetch_add(1);
-  auto session =
-      std::make_unique<ProxySession>(id, *this, loop_, settings_, logger_, std::move(client), kind);
+  auto session = std::make_unique<ProxySession>(id, *this, loop_, settings_, counters_.read_ahead,
+                                                logger_, std::move(client), kind);
   ProxySession& started = *session;
   sessions_.emplace(id, std::move(session));
   started.start();

@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "bridge/read_ahead_budget.hpp"
 #include "log/log.hpp"
 #include "net/event_loop.hpp"
 #include "net/tcp_stream.hpp"
@@ -21,8 +22,11 @@ class ProxySession;
 
 /// What workers share besides the constant Settings and the Logger.
 struct Counters {
+  explicit Counters(const Settings& settings) : read_ahead(settings.read_ahead_total_octets) {}
+
   std::atomic<std::size_t> sessions{0};        ///< open now, in the whole process
   std::atomic<std::uint64_t> next_session{1};  ///< names sessions in the log
+  bridge::ReadAheadBudget read_ahead;          ///< of all sessions together
 };
 
 enum class ListenerKind { kPlain, kTls };

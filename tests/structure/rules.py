@@ -26,7 +26,7 @@ FOLDERS = {
 # Pure: no socket, clock, file, log or thread.
 PURE_LAYERS = {"common", "pop3", "imap", "bridge"}
 PURE_HEADERS = {
-    "algorithm", "array", "bit", "bitset", "cassert", "cctype", "charconv", "chrono", "climits",
+    "algorithm", "array", "atomic", "bit", "bitset", "cassert", "cctype", "charconv", "chrono", "climits",
     "cmath", "compare", "concepts", "cstddef", "cstdint", "cstring", "deque", "expected", "functional",
     "initializer_list", "iterator", "limits", "list", "map", "memory", "numeric", "optional", "queue",
     "ranges", "set", "span", "string", "string_view", "system_error", "tuple", "type_traits",

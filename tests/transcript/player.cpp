@@ -28,7 +28,7 @@ class Player {
     std::size_t first = 0;
     const auto& steps = transcript_.steps;
     for (; first < steps.size() && steps[first].mark == "set"; ++first) set(steps[first].text);
-    bridge_.emplace(settings_, policy_, now_);
+    bridge_.emplace(settings_, read_ahead_, policy_, now_);
     pump();
     for (std::size_t i = first; i < steps.size(); ++i) {
       line_ = steps[i].line_number;
@@ -66,6 +66,8 @@ class Player {
         settings_.folder = value;
       } else if (key == "max-messages") {
         settings_.max_messages = std::stoul(value);
+      } else if (key == "read-ahead") {
+        settings_.read_ahead_octets = std::stoul(value);
       } else if (key == "client") {
         policy_.cleartext_login = value == "cleartext";
         policy_.stls_offered = value == "stls";
@@ -256,6 +258,7 @@ class Player {
   Chunking chunking_;
   std::mt19937 random_;
   bridge::Settings settings_;
+  bridge::ReadAheadBudget read_ahead_{64 * 1024 * 1024};
   pop3::Policy policy_{false, false, true, "popbridge"};
   std::optional<bridge::Bridge> bridge_;
   bridge::Time now_{0};

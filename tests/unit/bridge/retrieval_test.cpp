@@ -29,8 +29,9 @@ class Fetch {
     (void)client_.next_event();
     got();
     wire_.say("", [](const imap::Event&) {});
-    retrieval_.emplace(RetrievalRequest{pop3::MessageNumber(1), imap::Uid(5), listed_octets, lines},
-                       client_);
+    retrieval_.emplace(
+        RetrievalRequest{pop3::MessageNumber(1), imap::Uid(5), listed_octets, lines});
+    retrieval_->deliver_to(client_);
     retrieval_->start(wire_.engine());
     sent = wire_.sent();
   }
@@ -39,6 +40,10 @@ class Fetch {
     wire_.say(octets,
               [&](const imap::Event& event) { retrieval_->on_event(event, wire_.engine()); });
     sent = wire_.sent();
+    return retrieval_->state();
+  }
+  State begin_again(Wire& wire) {
+    retrieval_->start(wire.engine());
     return retrieval_->state();
   }
   std::string got() {
@@ -168,7 +173,5 @@ TEST_CASE("A retrieval that was given nothing can begin again") {
   CHECK(fetch.say("t1 OK\r\n") == State::kMissing);
   Wire wire;
   wire.say("", [](const imap::Event&) {});
-  Retrieval retrieval = fetch.retrieval();
-  retrieval.start(wire.engine());
-  CHECK(retrieval.state() == State::kRunning);
+  CHECK(fetch.begin_again(wire) == State::kRunning);
 }

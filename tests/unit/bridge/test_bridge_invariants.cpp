@@ -75,7 +75,7 @@ class World {
     mailbox_.messages = make_messages(mailbox_.uid_validity, dice_);
     before_ = mailbox_.messages;
     settings_.mark_seen = dice_.one_in(2) ? MarkSeen::kRetr : MarkSeen::kNever;
-    bridge_.emplace(settings_, popbridge::pop3::Policy{.cleartext_login = true}, now_);
+    bridge_.emplace(settings_, read_ahead_, popbridge::pop3::Policy{.cleartext_login = true}, now_);
   }
 
   void run() {
@@ -293,6 +293,7 @@ class World {
   std::set<std::uint32_t> marked_;
   std::set<std::uint32_t> fetched_;
   Settings settings_;
+  ReadAheadBudget read_ahead_{1024 * 1024};
   std::optional<Bridge> bridge_;
   std::optional<ImapConnection> connection_;
   Time now_{0};

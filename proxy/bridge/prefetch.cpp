@@ -1,0 +1,47 @@
+#include "bridge/prefetch.hpp"
+
+#include <algorithm>
+
+namespace popbridge::bridge {
+namespace {
+
+/// What is left of the window when the client jumps.
+constexpr std::size_t kShrink = 4;
+
+}  // namespace
+
+std::optional<pop3::MessageNumber> Prefetch::wanted_behind(std::uint32_t number,
+                                                           const Maildrop& maildrop) {
+  while (number < maildrop.capacity()) {
+    const pop3::MessageNumber next(++number);
+    if (maildrop.is_wanted(next)) return next;
+  }
+  return std::nullopt;
+}
+
+void Prefetch::on_request(const Wish& wish, bool found, const Maildrop& maildrop) {
+  const bool whole = !wish.top_lines;
+  // Spam filters look at the top of each message before they read it: that is no other order.
+  if (!whole && reads_whole_) return;
+  const std::uint32_t number = wish.number.value();
+  const bool same_kind = wish.top_lines == top_lines_ && last_ != 0;
+  const auto expected = wanted_behind(last_, maildrop);
+  const bool in_order = same_kind && expected && *expected == wish.number;
+  if (in_order) {
+    const std::size_t wider = found ? 2 * window_messages_ : window_messages_;
+    window_messages_ = std::clamp(wider, kFirstMessages, kMostMessages);
+  } else if (!found) {
+    window_messages_ /= kShrink;
+    ahead_ = number;
+  }
+  reads_whole_ = reads_whole_ || whole;
+  top_lines_ = wish.top_lines;
+  last_ = number;
+  ahead_ = std::max(ahead_, number);
+}
+
+bool Prefetch::wants_more(const Outstanding& outstanding) const {
+  return outstanding.messages <= window_messages_ / 2 && outstanding.octets <= window_octets_ / 2;
+}
+
+}  // namespace popbridge::bridge
