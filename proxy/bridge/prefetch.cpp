@@ -5,7 +5,7 @@
 namespace popbridge::bridge {
 namespace {
 
-/// What is left of the window when the client jumps.
+/// What is left of the window's width when the client jumps.
 constexpr std::size_t kShrink = 4;
 
 }  // namespace
@@ -28,10 +28,11 @@ void Prefetch::on_request(const Wish& wish, bool found, const Maildrop& maildrop
   const auto expected = wanted_behind(last_, maildrop);
   const bool in_order = same_kind && expected && *expected == wish.number;
   if (in_order) {
-    const std::size_t wider = found ? 2 * window_messages_ : window_messages_;
-    window_messages_ = std::clamp(wider, kFirstMessages, kMostMessages);
+    open_ = true;
+    width_ = std::clamp(found ? 2 * width_ : width_, kFirstMessages, kMostMessages);
   } else if (!found) {
-    window_messages_ /= kShrink;
+    open_ = false;
+    width_ /= kShrink;
     ahead_ = number;
   }
   reads_whole_ = reads_whole_ || whole;
@@ -41,7 +42,7 @@ void Prefetch::on_request(const Wish& wish, bool found, const Maildrop& maildrop
 }
 
 bool Prefetch::wants_more(const Outstanding& outstanding) const {
-  return outstanding.messages <= window_messages_ / 2 && outstanding.octets <= window_octets_ / 2;
+  return open_ && outstanding.messages <= width_ / 2 && outstanding.octets <= window_octets_ / 2;
 }
 
 }  // namespace popbridge::bridge

@@ -19,9 +19,9 @@ struct Wish {
 /// The policy of reading ahead, and nothing else: it sees what the client asks for, and says what
 /// it will ask for next. Clients that empty a mailbox ask in ascending order; so after two messages
 /// in order a window opens behind them, of the next messages that are neither deleted nor read. It
-/// doubles with each message that was found read ahead, and shrinks to a quarter with each jump.
-/// One message by itself opens nothing. TOPs are read ahead too, unless the session reads messages
-/// whole: then they are found among those.
+/// doubles with each message that was found read ahead. A jump closes it, and leaves it a quarter
+/// of its width for when order returns. One message by itself opens nothing. TOPs are read ahead
+/// too, unless the session reads messages whole: then they are found among those.
 ///
 /// Pure: no octet of mail comes here. Owner: the bridge, one per session.
 class Prefetch {
@@ -46,7 +46,7 @@ class Prefetch {
   template <typename OctetsOf>
   [[nodiscard]] std::optional<Wish> next(const Maildrop& maildrop, const Outstanding& outstanding,
                                          OctetsOf octets_of) {
-    if (outstanding.messages >= window_messages_) return std::nullopt;
+    if (!open_ || outstanding.messages >= width_) return std::nullopt;
     const auto number = wanted_behind(ahead_, maildrop);
     if (!number) return std::nullopt;
     const Wish wish{*number, top_lines_};
@@ -68,7 +68,8 @@ class Prefetch {
                                                                         const Maildrop& maildrop);
 
   std::uint64_t window_octets_;
-  std::size_t window_messages_ = 0;
+  bool open_ = false;                       ///< the client reads in order
+  std::size_t width_ = 0;                   ///< of the window, in messages
   std::uint32_t last_ = 0;                  ///< asked for by the client last, of this kind
   std::uint32_t ahead_ = 0;                 ///< read ahead up to here
   std::optional<std::uint64_t> top_lines_;  ///< the kind of request that is in order

@@ -40,17 +40,40 @@ std::string make_message(std::uint32_t uid, std::uint32_t generation, Dice& dice
 std::vector<StoredMessage> make_messages(std::uint32_t generation, Dice& dice) {
   std::vector<StoredMessage> messages;
   std::uint32_t uid = 0;
-  for (std::size_t count = dice.below(7); count > 0; --count) {
+  for (std::size_t count = dice.below(dice.one_in(2) ? 7 : 14); count > 0; --count) {
     uid += 1 + static_cast<std::uint32_t>(dice.below(3));
     messages.push_back({uid, make_message(uid, generation, dice), dice.one_in(6), false});
   }
   return messages;
 }
 
+/// As clients do that empty a mailbox: in order, some look at the top first, some delete.
+void read_in_order(std::vector<Exchange>& script, Dice& dice) {
+  const bool tops = dice.one_in(3);
+  const bool reads = !tops || dice.one_in(2);
+  const bool deletes = dice.one_in(2);
+  const auto last = static_cast<std::uint32_t>(2 + dice.below(12));
+  for (std::uint32_t number = 1; number <= last; ++number) {
+    if (dice.one_in(12)) continue;
+    if (tops) {
+      const std::uint32_t lines = dice.one_in(4) ? 99'999'999 : dice.one_in(2) ? 0 : 7;
+      script.push_back({.verb = "TOP", .number = number, .lines = lines});
+    }
+    if (reads) script.push_back({.verb = "RETR", .number = number});
+    if (deletes) script.push_back({.verb = "DELE", .number = number});
+    if (dice.one_in(20)) script.push_back({.verb = "RSET"});
+  }
+}
+
 std::vector<Exchange> make_script(Dice& dice) {
   std::vector<Exchange> script = {{.verb = "USER alice"},
                                   {.verb = dice.one_in(15) ? "PASS wrong" : "PASS secret"},
                                   {.verb = "UIDL"}};
+  if (dice.one_in(2)) {
+    read_in_order(script, dice);
+    if (!dice.one_in(6)) script.push_back({.verb = "QUIT"});
+    return script;
+  }
   static const std::vector<std::string> kVerbs = {"STAT", "LIST", "UIDL", "NOOP", "RSET", "DELE",
                                                   "DELE", "DELE", "RETR", "RETR", "RETR", "TOP"};
   for (std::size_t count = dice.below(12); count > 0; --count) {
@@ -74,6 +97,7 @@ class World {
     mailbox_.esearch = dice_.one_in(2);
     mailbox_.messages = make_messages(mailbox_.uid_validity, dice_);
     before_ = mailbox_.messages;
+    settings_.read_ahead_octets = dice_.one_in(4) ? 0 : 500 << dice_.below(11);
     settings_.mark_seen = dice_.one_in(2) ? MarkSeen::kRetr : MarkSeen::kNever;
     bridge_.emplace(settings_, read_ahead_, popbridge::pop3::Policy{.cleartext_login = true}, now_);
   }
@@ -105,7 +129,8 @@ class World {
   [[nodiscard]] bool faultless() const { return mailbox_.faults == 0 && generation_ == 77; }
 
  private:
-  static constexpr std::size_t kMaxTurns = 300;
+  static constexpr std::size_t kMaxTurns = 500;
+  static constexpr std::uint64_t kReadAheadBudget = 200'000;
 
   void pump() {
     for (bool moved = true; moved && !closed_;) {
@@ -273,6 +298,7 @@ class World {
 
   void check_end() {
     CHECK(bridge_->over());
+    CHECK(read_ahead_.free_octets() == kReadAheadBudget);
     for (const StoredMessage& message : before_) {
       const StoredMessage* now = mailbox_.find(message.uid);
       const bool may_go = generation_ == 77 && marked_.contains(message.uid);
@@ -293,7 +319,7 @@ class World {
   std::set<std::uint32_t> marked_;
   std::set<std::uint32_t> fetched_;
   Settings settings_;
-  ReadAheadBudget read_ahead_{1024 * 1024};
+  ReadAheadBudget read_ahead_{kReadAheadBudget};
   std::optional<Bridge> bridge_;
   std::optional<ImapConnection> connection_;
   Time now_{0};
