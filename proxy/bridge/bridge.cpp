@@ -35,6 +35,8 @@ bool Bridge::step(Time now) {
     progress = true;
   }
   while (!over_ && take_client_event()) progress = true;
+  // More commands may have come behind the one that is running.
+  if (!over_ && std::holds_alternative<Retrieving>(task_)) read_ahead();
   return progress;
 }
 

@@ -24,9 +24,9 @@ RetrievalRequest Bridge::request_for(const Wish& wish) const {
 void Bridge::retrieve(Retrieving& retrieving) {
   const RetrievalRequest& request = retrieving.request;
   if (pipelined_ && pipelined_->number == request.number) pipelined_.reset();
-  fetches_.pass(request.number);
   Retrieval* const found = fetches_.find(request);
-  prefetch_.on_request({request.number, request.top_lines}, found != nullptr, *maildrop_);
+  const Wish wish{request.number, request.top_lines};
+  if (prefetch_.on_request(wish, found != nullptr, *maildrop_)) fetches_.pass(request.number);
   if (found == nullptr) {
     ask_for(retrieving);
     start_upstream_work();
@@ -95,6 +95,7 @@ void Bridge::finish_retrieval(const Retrieving& retrieving, std::uint64_t octets
   }
   reconnected_ = false;
   end_retrieval(retrieving);
+  read_ahead();
 }
 
 void Bridge::fail_retrieval(const Retrieving& retrieving, const Failure& failure) {

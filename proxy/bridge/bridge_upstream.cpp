@@ -57,6 +57,7 @@ void Bridge::drop_upstream(bool say_goodbye) {
   opening_.reset();
   upstream_.reset();
   fetches_.connection_lost();
+  prefetch_.begin_again();
   bye_deadline_.reset();
   link_ = Link::kNone;
   actions_.emplace_back(std::move(close));

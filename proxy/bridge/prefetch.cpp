@@ -19,10 +19,10 @@ std::optional<pop3::MessageNumber> Prefetch::wanted_behind(std::uint32_t number,
   return std::nullopt;
 }
 
-void Prefetch::on_request(const Wish& wish, bool found, const Maildrop& maildrop) {
+bool Prefetch::on_request(const Wish& wish, bool found, const Maildrop& maildrop) {
   const bool whole = !wish.top_lines;
   // Spam filters look at the top of each message before they read it: that is no other order.
-  if (!whole && reads_whole_) return;
+  if (!whole && reads_whole_) return false;
   const std::uint32_t number = wish.number.value();
   const bool same_kind = wish.top_lines == top_lines_ && last_ != 0;
   const auto expected = wanted_behind(last_, maildrop);
@@ -39,6 +39,7 @@ void Prefetch::on_request(const Wish& wish, bool found, const Maildrop& maildrop
   top_lines_ = wish.top_lines;
   last_ = number;
   ahead_ = std::max(ahead_, number);
+  return true;
 }
 
 bool Prefetch::wants_more(const Outstanding& outstanding) const {

@@ -29,8 +29,11 @@ class Prefetch {
   /// `window_octets`: what may be held and under way at the same time; 0 turns reading ahead off.
   explicit Prefetch(std::uint64_t window_octets) : window_octets_(window_octets) {}
 
-  /// The client asks for a message. `found`: it was read ahead, or is under way.
-  void on_request(const Wish& wish, bool found, const Maildrop& maildrop);
+  /// The client asks for a message. `found`: it was read ahead, or is under way. True if it has
+  /// moved on to this message: what was read ahead in front of it will not be asked for.
+  bool on_request(const Wish& wish, bool found, const Maildrop& maildrop);
+  /// What was under way is lost: it may be proposed again.
+  void begin_again() { ahead_ = last_; }
   /// The server throttles, or lies about sizes: nothing more is read ahead in this session.
   void stop() { window_octets_ = 0; }
 

@@ -69,7 +69,7 @@ class Session {
     const std::uint32_t number = wish.number.value();
     held_.erase(held_.begin(), held_.lower_bound(number));
     const bool found = held_.contains(number) && kinds_[number] == wish.top_lines;
-    prefetch_.on_request(wish, found, maildrop_);
+    static_cast<void>(prefetch_.on_request(wish, found, maildrop_));
     given_octets += octets_of(wish);
     if (found) {
       held_.erase(number);
