@@ -81,6 +81,12 @@ void ClientSession::server_closed() {
   closed_ = true;
 }
 
+bool ClientSession::at_rest() const {
+  return greeted_ && !dead_ && !closed_ && !bye_seen_ && !awaiting_tls_ && queue_.size() == 0 &&
+         queue_.pending_output().empty() && input_.empty() && reading_ == Reading::kResponse &&
+         fragmenter_.at_rest() && next_event_ == events_.size();
+}
+
 std::optional<Event> ClientSession::take_event() {
   if (next_event_ == events_.size()) return std::nullopt;
   return std::move(events_[next_event_++]);

@@ -107,6 +107,8 @@ class ClientSession {
   CommandId uid_expunge(std::string_view set);
   CommandId expunge();
 
+  /// Nothing is asked, half said or wrong: somebody else may go on with this connection.
+  [[nodiscard]] bool at_rest() const;
   /// Commands sent or queued and not completed.
   [[nodiscard]] std::size_t commands_in_flight() const;
 

@@ -39,6 +39,11 @@ class Fragmenter {
   /// parentheses, so that the response cannot end right after the literal.
   void begin_literal(std::uint64_t octets, bool in_list);
 
+  /// Between two responses, with nothing of the next one.
+  [[nodiscard]] bool at_rest() const {
+    return state_ == State::kLine && !continues_ && (partial_.empty() || partial_emitted_);
+  }
+
   /// What arrived of a line whose end did not, for messages about it.
   [[nodiscard]] std::string_view unfinished_line() const {
     return partial_emitted_ ? std::string_view() : partial_;

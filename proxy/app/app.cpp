@@ -24,7 +24,7 @@ std::expected<void, std::string> App::open() {
     }
   }
   for (unsigned i = 0; i < config_.threads; ++i) {
-    workers_.push_back(std::make_unique<Worker>(config_.session, logger_, counters_));
+    workers_.push_back(std::make_unique<Worker>(config_.session, hash_, logger_, counters_));
   }
   if (auto opened = open_listeners(config_.listen, ListenerKind::kPlain); !opened) return opened;
   return open_listeners(config_.listen_tls, ListenerKind::kTls);

@@ -7,9 +7,11 @@ namespace popbridge::app {
 using log::Level;
 using log::Line;
 
-Worker::Worker(const session::Settings& settings, log::Logger& logger, session::Counters& counters)
+Worker::Worker(const session::Settings& settings, const tls::KeyedHash& hash, log::Logger& logger,
+               session::Counters& counters)
     : logger_(logger),
-      registry_(std::make_unique<session::SessionRegistry>(loop_, settings, logger, counters)) {}
+      registry_(
+          std::make_unique<session::SessionRegistry>(loop_, settings, hash, logger, counters)) {}
 
 Worker::~Worker() {
   if (thread_.joinable()) {

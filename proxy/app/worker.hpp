@@ -22,7 +22,8 @@ namespace popbridge::app {
 /// only drain() and abort_all() may be called from others. The references given must outlive it.
 class Worker {
  public:
-  Worker(const session::Settings& settings, log::Logger& logger, session::Counters& counters);
+  Worker(const session::Settings& settings, const tls::KeyedHash& hash, log::Logger& logger,
+         session::Counters& counters);
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
   ~Worker();

@@ -7,6 +7,7 @@
 #include <variant>
 
 #include "common/trace.hpp"
+#include "imap/client_session.hpp"
 #include "pop3/reply.hpp"
 
 namespace popbridge::bridge {
@@ -14,7 +15,11 @@ namespace popbridge::bridge {
 // --- Actions: carried out by the session, in order. ---
 
 /// Connect to the upstream server; answer with upstream_connected() or upstream_lost().
-struct ConnectUpstream {};
+/// `may_reuse`: a connection kept for just these credentials will do too: answer with
+/// upstream_reused().
+struct ConnectUpstream {
+  bool may_reuse;
+};
 /// Start TLS on the connected upstream socket (at once for imaps, after STARTTLS otherwise); answer
 /// with upstream_secured() or upstream_lost().
 struct SecureUpstream {};
@@ -23,6 +28,11 @@ struct SecureUpstream {};
 struct CloseUpstream {
   std::string last_words;
   Trace trace;
+};
+/// The session ended well and needs its upstream connection no more: keep it for the same
+/// credentials (Bridge::user(), Bridge::password()).
+struct KeepUpstream {
+  imap::ClientSession engine;
 };
 /// Flush the client's pending output in clear, then start TLS with what take_unparsed_input()
 /// holds; answer with client_secured() or client_lost().
@@ -39,6 +49,7 @@ struct LoginAccepted {
   std::string_view mechanism;
   std::uint32_t messages;
   std::uint64_t octets;
+  bool reused;  ///< the upstream connection, of an earlier session
 };
 struct LoginRefused {
   std::string user;
@@ -72,8 +83,8 @@ struct SessionEnded {
   std::uint64_t wasted;      ///< those of them that it never took
 };
 
-using Action = std::variant<ConnectUpstream, SecureUpstream, CloseUpstream, SecureClient,
-                            CloseClient, LoginAccepted, LoginRefused, UpstreamTrouble,
+using Action = std::variant<ConnectUpstream, SecureUpstream, CloseUpstream, KeepUpstream,
+                            SecureClient, CloseClient, LoginAccepted, LoginRefused, UpstreamTrouble,
                             RetrievalFailed, UpdateFailed, SessionEnded>;
 
 }  // namespace popbridge::bridge

@@ -11,6 +11,8 @@ namespace {
 /// A logged-in connection that idles so long is sent a NOOP: servers may close after 30 minutes
 /// (RFC 9051 section 5.4), middleboxes earlier.
 constexpr Time kKeepAlive = std::chrono::minutes(9);
+/// A connection of an earlier session that is silent so long is dead: a new one is made.
+constexpr Time kReusePatience = std::chrono::seconds(5);
 
 }  // namespace
 
@@ -100,7 +102,9 @@ std::optional<Time> Bridge::upstream_deadline() const {
   // Until login is over octets do not count as progress: everything there is short.
   const bool logging_in = link_ == Link::kConnecting ||
                           (opening_ && opening_->phase() != UpstreamOpening::Phase::kMailbox);
-  return (logging_in ? opening_started_ : upstream_activity_) + settings_.upstream_timeout;
+  const Time patience =
+      reused_ ? std::min(kReusePatience, settings_.upstream_timeout) : settings_.upstream_timeout;
+  return (logging_in ? opening_started_ : upstream_activity_) + patience;
 }
 
 std::optional<Time> Bridge::client_deadline() const {
@@ -179,13 +183,23 @@ void Bridge::abort(std::string_view reason) {
 void Bridge::end_session(std::string_view reason, bool flush) {
   if (over_) return;
   over_ = true;
-  drop_upstream(std::holds_alternative<Idle>(task_));
+  if (may_keep_upstream()) {
+    actions_.emplace_back(KeepUpstream{*std::exchange(upstream_, std::nullopt)});
+    link_ = Link::kNone;
+  } else {
+    drop_upstream(std::holds_alternative<Idle>(task_));
+    password_ = Secret();
+  }
   fetches_.clear();
   actions_.emplace_back(SessionEnded{reason, maildrop_ ? user_ : std::string(), retrieved_, topped_,
                                      octets_, deleted_, fetches_.read_ahead_octets(),
                                      fetches_.wasted_octets()});
   actions_.emplace_back(CloseClient{flush});
-  password_ = Secret();
+}
+
+bool Bridge::may_keep_upstream() const {
+  return settings_.upstream_keepalive.count() > 0 && clean_quit_ && link_ == Link::kReady &&
+         !bye_deadline_ && !generation_lost_ && !draining_ && upstream_->at_rest();
 }
 
 }  // namespace popbridge::bridge

@@ -46,6 +46,10 @@ class Bridge {
   [[nodiscard]] pop3::ServerSession& client() { return client_; }
   /// Null while there is no upstream connection; gone before CloseUpstream is carried out.
   [[nodiscard]] imap::ClientSession* upstream() { return upstream_ ? &*upstream_ : nullptr; }
+  /// The credentials of the login that succeeded or is under way; the password is wiped when the
+  /// session is over.
+  [[nodiscard]] const std::string& user() const { return user_; }
+  [[nodiscard]] const Secret& password() const { return password_; }
 
   /// Does a bounded amount of work. True: call again, after writing out what is pending.
   bool step(Time now);
@@ -57,6 +61,10 @@ class Bridge {
   /// `tag_prefix` for imap::ClientSession: fresh random letters for each connection.
   void upstream_connected(std::string tag_prefix);
   void upstream_secured();
+  /// Instead of upstream_connected(): an engine that an earlier session left behind (KeepUpstream).
+  /// It proves itself by opening the mailbox; if it fails in any way, a new connection is asked
+  /// for.
+  void upstream_reused(imap::ClientSession engine);
   /// Octets arrived from upstream and are in its engine: it is alive.
   void upstream_progressed(Time now);
   /// The connection could not be made, was closed or failed. `reason` for the log.
@@ -156,7 +164,8 @@ class Bridge {
   void finish_update(const Update& update, const std::optional<Failure>& lost);
 
   void lose_generation();
-  void connect_upstream();
+  void connect_upstream(bool may_reuse);
+  [[nodiscard]] bool may_keep_upstream() const;
   void on_bye(const imap::Bye& bye);
   /// Begins the task's work upstream, on the connection there is or on one made again.
   void start_upstream_work();
@@ -189,6 +198,8 @@ class Bridge {
   SequenceMap sequence_map_;          ///< of the upstream connection there is
   bool read_only_ = false;
   bool generation_lost_ = false;      ///< UIDVALIDITY changed: our UIDs mean nothing any more
+  bool reused_ = false;               ///< opening_ works on a connection of an earlier session
+  bool clean_quit_ = false;           ///< QUIT was answered +OK
   bool reconnected_ = false;          ///< for the client's command that is running
   std::optional<Time> bye_deadline_;  ///< the server said BYE: until when to wait for more
   std::string bye_text_;

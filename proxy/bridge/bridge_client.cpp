@@ -55,7 +55,7 @@ void Bridge::on_login_request(pop3::LoginRequest& request) {
   mechanism_ = request.mechanism;
   reconnected_ = false;
   task_ = LoggingIn{};
-  connect_upstream();
+  connect_upstream(settings_.upstream_keepalive.count() > 0);
 }
 
 std::string Bridge::list_line(pop3::MessageNumber number, bool unique_ids) const {
@@ -120,6 +120,7 @@ void Bridge::on_quit() {
   }
   Update update(maildrop_->deleted(), std::move(seen));
   if (update.to_remove().empty() && update.to_mark_seen().empty()) {
+    clean_quit_ = true;
     client_.reply_ok("bye");
     return;
   }
@@ -145,6 +146,7 @@ void Bridge::finish_update(const Update& update, const std::optional<Failure>& l
     return;
   }
   if (confirmed || asked == 0) {
+    clean_quit_ = confirmed;
     client_.reply_ok("bye, " + count_of(asked, "message") + " removed");
   } else {
     const Failure& failure = lost ? *lost : update.failure();

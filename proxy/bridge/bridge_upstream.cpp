@@ -20,11 +20,11 @@ Failure generation_failure() {
 
 // --- Connection ---
 
-void Bridge::connect_upstream() {
+void Bridge::connect_upstream(bool may_reuse) {
   link_ = Link::kConnecting;
   opening_started_ = now_;
   upstream_activity_ = now_;
-  actions_.emplace_back(ConnectUpstream{});
+  actions_.emplace_back(ConnectUpstream{may_reuse});
 }
 
 void Bridge::upstream_connected(std::string tag_prefix) {
@@ -35,6 +35,15 @@ void Bridge::upstream_connected(std::string tag_prefix) {
   if (settings_.upstream_security == UpstreamSecurity::kTls) {
     actions_.emplace_back(SecureUpstream{});
   }
+}
+
+void Bridge::upstream_reused(imap::ClientSession engine) {
+  if (over_ || link_ != Link::kConnecting) return;
+  upstream_.emplace(std::move(engine));
+  opening_.emplace(settings_, *upstream_, user_, password_, true);
+  link_ = Link::kOpening;
+  reused_ = true;
+  opening_->begin_logged_in();
 }
 
 void Bridge::upstream_secured() {
@@ -67,6 +76,10 @@ void Bridge::upstream_lost(const std::string& reason) {
   if (over_ || link_ == Link::kNone) return;
   const bool was_ready = link_ == Link::kReady;
   drop_upstream(false);
+  if (std::exchange(reused_, false)) {
+    connect_upstream(false);
+    return;
+  }
   if (!std::holds_alternative<LoggingIn>(task_)) actions_.emplace_back(UpstreamTrouble{reason});
   // What was begun on a connection that had worked is begun again once, on another one.
   const bool again = was_ready && !reconnected_;
@@ -96,7 +109,7 @@ void Bridge::start_upstream_work() {
       return;
     }
     reconnected_ = true;
-    connect_upstream();
+    connect_upstream(false);
     return;
   }
   upstream_activity_ = now_;
@@ -184,6 +197,10 @@ void Bridge::on_opening_event(const imap::Event& event) {
     on_opened();
   } else if (opening_->phase() == UpstreamOpening::Phase::kFailed) {
     const Failure failure = opening_->failure();
+    if (reused_) {  // whatever it is: a connection of our own tells for certain
+      upstream_lost(failure.log_text);
+      return;
+    }
     drop_upstream(opening_->upstream_usable());
     fail_task(failure);
   }
@@ -197,8 +214,8 @@ void Bridge::on_opened() {
   if (!maildrop_) {
     maildrop_ = opening_->take_maildrop();
     opening_.reset();
-    actions_.emplace_back(
-        LoginAccepted{user_, mechanism_, maildrop_->live_count(), maildrop_->live_octets()});
+    actions_.emplace_back(LoginAccepted{user_, mechanism_, maildrop_->live_count(),
+                                        maildrop_->live_octets(), std::exchange(reused_, false)});
     client_.accept_login(std::to_string(maildrop_->live_count()) + " messages (" +
                          std::to_string(maildrop_->live_octets()) + " octets)");
     set_task(Idle{});

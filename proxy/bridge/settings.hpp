@@ -40,6 +40,8 @@ struct Settings {
   std::chrono::milliseconds idle_timeout{600'000};
   /// Without progress upstream: connecting, each answer, each piece of a message.
   std::chrono::milliseconds upstream_timeout{60'000};
+  /// So long an upstream connection waits after QUIT for the same login; 0: it does not.
+  std::chrono::milliseconds upstream_keepalive{0};
   /// Octets of messages that may be read ahead of one client; 0: none are.
   std::uint64_t read_ahead_octets = 1024 * 1024;
   /// Messages in a maildrop; 16 octets of memory each.

@@ -40,6 +40,8 @@ class UpstreamOpening {
   /// Every event of the connection until phase() is kOpen or kFailed. What BYE means for the
   /// connection is the caller's business.
   void on_event(const imap::Event& event);
+  /// Instead of waiting for a greeting: the connection is logged in, by an earlier session.
+  void begin_logged_in() { open_mailbox(); }
   /// The handshake asked for in kHandshake succeeded.
   void on_tls_started();
 

@@ -53,12 +53,13 @@ std::string random_tag_prefix() {
 
 ProxySession::ProxySession(std::uint64_t id, SessionRegistry& registry, net::EventLoop& loop,
                            const Settings& settings, bridge::ReadAheadBudget& read_ahead,
-                           log::Logger& logger, std::unique_ptr<net::TcpStream> client,
-                           ListenerKind kind)
+                           UpstreamPool& pool, log::Logger& logger,
+                           std::unique_ptr<net::TcpStream> client, ListenerKind kind)
     : id_(id),
       registry_(registry),
       loop_(loop),
       settings_(settings),
+      pool_(pool),
       kind_(kind),
       log_(logger, id, client->peer().ip),
       bridge_(settings.bridge, read_ahead, policy_for(settings, client->peer(), kind), loop.now()),
@@ -161,7 +162,7 @@ bool ProxySession::write_upstream() {
 bool ProxySession::carry_out_actions() {
   bool moved = false;
   while (std::optional<bridge::Action> action = bridge_.next_action()) {
-    std::visit([this](const auto& one) { perform(one); }, *action);
+    std::visit([this](auto& one) { perform(one); }, *action);
     moved = true;
   }
   return moved;
@@ -198,7 +199,16 @@ void ProxySession::take_traces() {
 
 // --- Actions ---
 
-void ProxySession::perform(bridge::ConnectUpstream) {
+void ProxySession::perform(const bridge::ConnectUpstream& action) {
+  if (action.may_reuse) {
+    if (auto kept = pool_.take(bridge_.user(), bridge_.password())) {
+      upstream_ = std::move(kept->stream);
+      upstream_->set_observer(&upstream_side_);
+      if (wire_log_) kept->engine.enable_trace();
+      bridge_.upstream_reused(std::move(kept->engine));
+      return;
+    }
+  }
   connector_ = std::make_unique<net::Connector>(
       loop_, settings_.upstream_host, settings_.upstream_port,
       [this](auto connected) { on_upstream_connected(std::move(connected)); });
@@ -241,6 +251,14 @@ void ProxySession::perform(const bridge::CloseUpstream& action) {
     upstream_->close_after_flush();
   }
   upstream_.reset();
+}
+
+void ProxySession::perform(bridge::KeepUpstream& action) {
+  if (!upstream_) return;
+  if (wire_log_) wire_log_->write(log::Side::kImap, action.engine.take_trace());
+  upstream_->set_reading(false);
+  upstream_->set_observer(nullptr);
+  pool_.keep(bridge_.user(), bridge_.password(), {std::move(upstream_), std::move(action.engine)});
 }
 
 /// All that is pending, congested or not: bounded by what one step makes.

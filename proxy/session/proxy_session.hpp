@@ -19,6 +19,7 @@
 #include "session/session_log.hpp"
 #include "session/session_registry.hpp"
 #include "session/settings.hpp"
+#include "session/upstream_pool.hpp"
 
 namespace popbridge::session {
 
@@ -29,8 +30,8 @@ class ProxySession {
  public:
   /// References must outlive the session. Nothing happens before start().
   ProxySession(std::uint64_t id, SessionRegistry& registry, net::EventLoop& loop,
-               const Settings& settings, bridge::ReadAheadBudget& read_ahead, log::Logger& logger,
-               std::unique_ptr<net::TcpStream> client, ListenerKind kind);
+               const Settings& settings, bridge::ReadAheadBudget& read_ahead, UpstreamPool& pool,
+               log::Logger& logger, std::unique_ptr<net::TcpStream> client, ListenerKind kind);
   ProxySession(const ProxySession&) = delete;
   ProxySession& operator=(const ProxySession&) = delete;
   ~ProxySession();
@@ -77,9 +78,10 @@ class ProxySession {
   void settle();
   void take_traces();
 
-  void perform(bridge::ConnectUpstream action);
+  void perform(const bridge::ConnectUpstream& action);
   void perform(bridge::SecureUpstream action);
   void perform(const bridge::CloseUpstream& action);
+  void perform(bridge::KeepUpstream& action);
   void perform(bridge::SecureClient action);
   void perform(bridge::CloseClient action);
   template <class Report>
@@ -94,6 +96,7 @@ class ProxySession {
   SessionRegistry& registry_;
   net::EventLoop& loop_;
   const Settings& settings_;
+  UpstreamPool& pool_;
   ListenerKind kind_;
   SessionLog log_;
   bridge::Bridge bridge_;

@@ -64,6 +64,7 @@ void SessionLog::report(const bridge::LoginAccepted& report) const {
                                         .field("mechanism", report.mechanism)
                                         .field("messages", report.messages)
                                         .field("octets", report.octets)
+                                        .field("upstream", report.reused ? "kept" : "new")
                                         .field("user", report.user));
 }
 

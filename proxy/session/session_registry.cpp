@@ -8,11 +8,13 @@
 namespace popbridge::session {
 
 SessionRegistry::SessionRegistry(net::EventLoop& loop, const Settings& settings,
-                                 log::Logger& logger, Counters& counters)
+                                 const tls::KeyedHash& hash, log::Logger& logger,
+                                 Counters& counters)
     : loop_(loop),
       settings_(settings),
       logger_(logger),
       counters_(counters),
+      pool_(loop, hash, settings.bridge.upstream_keepalive, settings.max_kept_upstreams),
       sweep_(loop, [this] { sweep(); }),
       drain_deadline_(loop, [this] { abort_all(); }) {}
 
@@ -37,7 +39,7 @@ void SessionRegistry::accept(std::unique_ptr<net::TcpStream> client, ListenerKin
   }
   const std::uint64_t id = counters_.next_session.fetch_add(1);
   auto session = std::make_unique<ProxySession>(id, *this, loop_, settings_, counters_.read_ahead,
-                                                logger_, std::move(client), kind);
+                                                pool_, logger_, std::move(client), kind);
   ProxySession& started = *session;
   sessions_.emplace(id, std::move(session));
   started.start();
@@ -60,6 +62,7 @@ void SessionRegistry::sweep() {
 
 void SessionRegistry::drain(std::function<void()> on_empty) {
   draining_ = true;
+  pool_.close();
   on_empty_ = std::move(on_empty);
   drain_deadline_.arm_at(loop_.now() + settings_.drain_timeout);
   for (const auto& [id, session] : sessions_) session->drain();

@@ -15,6 +15,8 @@
 #include "net/tcp_stream.hpp"
 #include "net/timer.hpp"
 #include "session/settings.hpp"
+#include "session/upstream_pool.hpp"
+#include "tls/keyed_hash.hpp"
 
 namespace popbridge::session {
 
@@ -36,8 +38,8 @@ enum class ListenerKind { kPlain, kTls };
 /// at the end of the loop turn.
 class SessionRegistry {
  public:
-  SessionRegistry(net::EventLoop& loop, const Settings& settings, log::Logger& logger,
-                  Counters& counters);
+  SessionRegistry(net::EventLoop& loop, const Settings& settings, const tls::KeyedHash& hash,
+                  log::Logger& logger, Counters& counters);
   SessionRegistry(const SessionRegistry&) = delete;
   SessionRegistry& operator=(const SessionRegistry&) = delete;
   ~SessionRegistry();  ///< aborts what is left
@@ -61,6 +63,7 @@ class SessionRegistry {
   const Settings& settings_;
   log::Logger& logger_;
   Counters& counters_;
+  UpstreamPool pool_;  ///< outlives the sessions, which leave their connections to it
   std::unordered_map<std::uint64_t, std::unique_ptr<ProxySession>> sessions_;
   std::vector<std::uint64_t> retired_;
   net::Deferred sweep_;

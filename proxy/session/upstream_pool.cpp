@@ -1,0 +1,111 @@
+#include "session/upstream_pool.hpp"
+
+#include <utility>
+
+namespace popbridge::session {
+
+/// Its stream's observer. Whatever it is told is the end of it, and of this object.
+class UpstreamPool::Kept final : public net::StreamObserver {
+ public:
+  Kept(UpstreamPool& pool, std::string user, const tls::KeyedHash::Digest& digest,
+       std::chrono::milliseconds until, UpstreamConnection connection)
+      : pool_(pool),
+        user_(std::move(user)),
+        digest_(digest),
+        until_(until),
+        connection_(std::move(connection)) {
+    connection_.stream->set_observer(this);
+    connection_.stream->set_reading(true);
+  }
+  Kept(const Kept&) = delete;
+  Kept& operator=(const Kept&) = delete;
+  ~Kept() override = default;
+
+  [[nodiscard]] const std::string& user() const { return user_; }
+  [[nodiscard]] const tls::KeyedHash::Digest& digest() const { return digest_; }
+  [[nodiscard]] std::chrono::milliseconds until() const { return until_; }
+  [[nodiscard]] UpstreamConnection release() {
+    connection_.stream->set_reading(false);
+    connection_.stream->set_observer(nullptr);
+    return std::move(connection_);
+  }
+  void say_goodbye() {
+    connection_.engine.logout();
+    connection_.stream->set_observer(nullptr);
+    connection_.stream->write(connection_.engine.pending_output());
+    connection_.stream->close_after_flush();
+  }
+
+  std::span<char> read_space() override { return pool_.loop_.scratch(); }
+  void on_read(std::size_t) override { drop(); }
+  void on_eof() override { drop(); }
+  void on_written() override {}
+  void on_closed(const net::StreamError&) override { drop(); }
+
+ private:
+  void drop() { pool_.drop(pool_.by_user_.at(user_), false); }
+
+  UpstreamPool& pool_;
+  std::string user_;
+  tls::KeyedHash::Digest digest_;
+  std::chrono::milliseconds until_;
+  UpstreamConnection connection_;
+};
+
+UpstreamPool::UpstreamPool(net::EventLoop& loop, const tls::KeyedHash& hash,
+                           std::chrono::milliseconds keep_for, std::size_t limit)
+    : loop_(loop), hash_(hash), keep_for_(keep_for), limit_(limit), timer_(loop, [this] {
+        on_time();
+      }) {}
+
+UpstreamPool::~UpstreamPool() = default;
+
+void UpstreamPool::keep(const std::string& user, const Secret& password,
+                        UpstreamConnection connection) {
+  if (keep_for_.count() == 0 || limit_ == 0) return;
+  if (const auto found = by_user_.find(user); found != by_user_.end()) drop(found->second, true);
+  if (kept_.size() >= limit_) drop(kept_.begin(), true);
+  kept_.emplace_back(*this, user, hash_.of(user, password.reveal()), loop_.now() + keep_for_,
+                     std::move(connection));
+  by_user_.emplace(user, std::prev(kept_.end()));
+  arm();
+}
+
+std::optional<UpstreamConnection> UpstreamPool::take(const std::string& user,
+                                                     const Secret& password) {
+  const auto found = by_user_.find(user);
+  if (found == by_user_.end()) return std::nullopt;
+  const Place place = found->second;
+  if (!tls::KeyedHash::equal(place->digest(), hash_.of(user, password.reveal())))
+    return std::nullopt;
+  UpstreamConnection connection = place->release();
+  drop(place, false);
+  return connection;
+}
+
+void UpstreamPool::close() {
+  keep_for_ = std::chrono::milliseconds(0);
+  while (!kept_.empty()) drop(kept_.begin(), true);
+}
+
+void UpstreamPool::drop(Place place, bool say_goodbye) {
+  if (say_goodbye) place->say_goodbye();
+  by_user_.erase(place->user());
+  kept_.erase(place);
+  arm();
+}
+
+void UpstreamPool::on_time() {
+  while (!kept_.empty() && kept_.front().until() <= loop_.now()) drop(kept_.begin(), true);
+  arm();
+}
+
+void UpstreamPool::arm() {
+  if (kept_.empty()) {
+    timer_.cancel();
+  } else {
+    timer_.arm_at(kept_.front().until());
+  }
+}
+
+}  // namespace popbridge::session

@@ -1,0 +1,67 @@
+// UpstreamPool: logged-in upstream connections that wait for the same login to come again.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <list>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <unordered_map>
+
+#include "common/secret.hpp"
+#include "imap/client_session.hpp"
+#include "net/byte_stream.hpp"
+#include "net/event_loop.hpp"
+#include "net/timer.hpp"
+#include "tls/keyed_hash.hpp"
+
+namespace popbridge::session {
+
+/// A connection with its engine, between two commands.
+struct UpstreamConnection {
+  std::unique_ptr<net::ByteStream> stream;
+  imap::ClientSession engine;
+};
+
+/// One per worker, on its thread. Holds at most one connection a user, only for so long, and only
+/// while nothing at all happens on it: an octet, an end or an error, and it is dropped. No password
+/// is kept, only a keyed hash.
+class UpstreamPool {
+ public:
+  /// `keep_for`: 0 keeps nothing. `limit`: connections at most; the oldest goes first. References
+  /// must outlive the pool.
+  UpstreamPool(net::EventLoop& loop, const tls::KeyedHash& hash, std::chrono::milliseconds keep_for,
+               std::size_t limit);
+  UpstreamPool(const UpstreamPool&) = delete;
+  UpstreamPool& operator=(const UpstreamPool&) = delete;
+  ~UpstreamPool();
+
+  /// Replaces what there was of this user.
+  void keep(const std::string& user, const Secret& password, UpstreamConnection connection);
+  /// The connection that this user with this password logged in, or nothing.
+  [[nodiscard]] std::optional<UpstreamConnection> take(const std::string& user,
+                                                       const Secret& password);
+  /// Says LOGOUT on all and lets go of them; nothing is kept from now on.
+  void close();
+  [[nodiscard]] std::size_t size() const { return kept_.size(); }
+
+ private:
+  class Kept;
+  using Place = std::list<Kept>::iterator;
+
+  void drop(Place place, bool say_goodbye);
+  void on_time();
+  void arm();
+
+  net::EventLoop& loop_;
+  const tls::KeyedHash& hash_;
+  std::chrono::milliseconds keep_for_;
+  std::size_t limit_;
+  std::list<Kept> kept_;  ///< the oldest first
+  std::unordered_map<std::string, Place> by_user_;
+  net::Timer timer_;  ///< for the oldest
+};
+
+}  // namespace popbridge::session
