@@ -175,11 +175,18 @@ void Bridge::abort(std::string_view reason) {
 void Bridge::end_session(std::string_view reason, bool flush) {
   if (over_) return;
   over_ = true;
+  store_learned();
   drop_upstream(std::holds_alternative<Idle>(task_));
   actions_.emplace_back(SessionEnded{reason, maildrop_ ? user_ : std::string(), retrieved_, topped_,
                                      octets_, deleted_});
   actions_.emplace_back(CloseClient{flush});
   password_ = Secret();
+}
+
+void Bridge::store_learned() {
+  if (!settings_.index_store || !maildrop_ || generation_lost_ || learned_.empty()) return;
+  learned_.uid_validity = maildrop_->uid_validity();
+  settings_.index_store->amend({settings_.upstream_name, user_, settings_.folder}, learned_);
 }
 
 }  // namespace popbridge::bridge

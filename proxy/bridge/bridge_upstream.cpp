@@ -100,7 +100,7 @@ void Bridge::start_upstream_work() {
     retrieving->probe.reset();
     retrieving->retrieval.start(*upstream_);
   } else if (auto* updating = std::get_if<Updating>(&task_)) {
-    updating->update.start(*upstream_);
+    updating->update.start(*upstream_, sequence_map_.known());
   }
 }
 
@@ -254,6 +254,10 @@ void Bridge::finish_retrieval(const Retrieval& retrieval) {
   } else {
     ++retrieved_;
     maildrop_->mark_retrieved(request.number);
+    const bool learned = retrieval.octets_sent() != request.listed_octets;
+    if (learned && learned_.exact_sizes.size() < maildrop_->capacity()) {
+      learned_.exact_sizes.push_back({request.uid, retrieval.octets_sent()});
+    }
   }
   reconnected_ = false;
   set_task(Idle{});
@@ -277,6 +281,7 @@ void Bridge::fail_retrieval(const Retrieval& retrieval, const Failure& failure) 
 void Bridge::on_probe_event(Retrieving& retrieving, const imap::Event& event) {
   const imap::Uid uid = retrieving.retrieval.request().uid;
   if (const auto* result = std::get_if<imap::SearchResult>(&event)) {
+    if (result->command != retrieving.probe) return;
     retrieving.probe_answered = true;
     retrieving.probe_found = retrieving.probe_found || result->uids.contains(uid);
     return;

@@ -3,7 +3,10 @@
 
 #include <chrono>
 #include <cstddef>
+#include <memory>
 #include <string>
+
+#include "bridge/index_store.hpp"
 
 namespace popbridge::bridge {
 
@@ -30,7 +33,9 @@ enum class UidlFormat {
 
 struct Settings {
   UpstreamSecurity upstream_security = UpstreamSecurity::kTls;
-  std::string folder = "INBOX";  ///< UTF-8
+  std::string upstream_name;                ///< keeps the mailboxes of two servers apart
+  std::shared_ptr<IndexStore> index_store;  ///< null: every mailbox is listed anew
+  std::string folder = "INBOX";             ///< UTF-8
   MarkSeen mark_seen = MarkSeen::kNever;
   UidlFormat uidl_format = UidlFormat::kDovecot;
   /// From connection to login, however many octets arrive (RFC 8314 listeners: handshake included).
@@ -39,7 +44,7 @@ struct Settings {
   std::chrono::milliseconds idle_timeout{600'000};
   /// Without progress upstream: connecting, each answer, each piece of a message.
   std::chrono::milliseconds upstream_timeout{60'000};
-  /// Messages in a maildrop; 16 octets of memory each.
+  /// Messages in a maildrop; 8 octets of memory each.
   std::size_t max_messages = 1'000'000;
 };
 
