@@ -7,7 +7,7 @@ fail() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
 
 # What compiling the executable takes.
 # shellcheck disable=SC2034
-build_packages=(cmake g++ libboost-program-options-dev libssl-dev libuv1-dev make pkgconf)
+build_packages=(cmake g++ libboost-program-options-dev libsqlite3-dev libssl-dev libuv1-dev make pkgconf)
 
 # The words that run the rest of a command as root.
 as_root() {

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "app/app.hpp"
+#include "app/cache.hpp"
 #include "app/config.hpp"
 #include "app/host.hpp"
 #include "app/options.hpp"
@@ -41,6 +42,9 @@ int serve(const app::Values& values, const app::Host& host) {
     for (const app::Notice& notice : config->notices) logger.write(notice.level, notice.line);
     std::cout << "configuration ok\n";
     return app::kExitOk;
+  }
+  if (const auto opened = app::open_cache(*config, values, logger); !opened) {
+    return fail(app::kExitSettings, opened.error());
   }
   app::App program(*std::move(config), logger);
   if (const auto opened = program.open(); !opened) return fail(app::kExitSettings, opened.error());

@@ -209,6 +209,7 @@ void ClientSession::on_tagged(const ResponseHead& head, std::string_view line) {
     switch (answered->kind) {
       case CommandKind::kPlain:
       case CommandKind::kCapability:
+      case CommandKind::kSearch:
         break;
       case CommandKind::kStartTls:
         on_starttls_succeeded();
@@ -310,9 +311,11 @@ void ClientSession::on_data(const ResponseHead& head, std::string_view line) {
     if (!queue_.in_flight(CommandKind::kCapability)) capabilities_since_login_ = true;
   } else if (iequals(head.word, "SEARCH") || iequals(head.word, "ESEARCH")) {
     // Never skipped: a message that is missing in the answer would be taken for deleted.
-    auto uids = iequals(head.word, "SEARCH") ? parse_search(head.rest) : parse_esearch(head.rest);
+    const bool plain = iequals(head.word, "SEARCH");
+    auto uids = plain ? parse_search(head.rest) : parse_esearch(head.rest);
     if (uids) {
-      emit(SearchResult{std::move(*uids)});
+      const std::string_view tag = plain ? std::string_view() : esearch_tag(head.rest);
+      emit(SearchResult{std::move(*uids), queue_.find(CommandKind::kSearch, tag)});
     } else {
       fail(ProtocolError::kBadNumber, line);
     }

@@ -172,7 +172,10 @@ CommandId ClientSession::logout() {
 
 CommandId ClientSession::uid_search(std::string_view criteria) {
   const bool extended = has(Capability::kEsearch);
-  return send(std::string("UID SEARCH ").append(extended ? "RETURN (ALL) " : "").append(criteria));
+  forget_login();
+  return queue_.add(
+      CommandKind::kSearch,
+      writer().text("UID SEARCH ").text(extended ? "RETURN (ALL) " : "").text(criteria).finish());
 }
 
 CommandId ClientSession::uid_fetch_index(std::string_view set) {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/ascii.hpp"
+
 namespace popbridge::imap {
 namespace {
 
@@ -12,6 +14,7 @@ bool is_exclusive(CommandKind kind) {
   switch (kind) {
     case CommandKind::kPlain:
     case CommandKind::kCapability:
+    case CommandKind::kSearch:
       return false;
     case CommandKind::kStartTls:
     case CommandKind::kLogin:
@@ -106,6 +109,15 @@ void CommandQueue::release() {
 bool CommandQueue::in_flight(CommandKind kind) const {
   return std::any_of(commands_.begin(), commands_.end(),
                      [&](const Command& command) { return command.kind == kind; });
+}
+
+std::optional<CommandId> CommandQueue::find(CommandKind kind, std::string_view tag_text) const {
+  for (const Command& command : commands_) {
+    if (command.kind != kind) continue;
+    if (tag_text.empty() || iequals(tag(command.number), tag_text))
+      return CommandId{command.number};
+  }
+  return std::nullopt;
 }
 
 void CommandQueue::consume_output(std::size_t count) {

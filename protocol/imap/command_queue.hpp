@@ -18,7 +18,7 @@
 namespace popbridge::imap {
 
 /// What a command's answer means to the engine itself.
-enum class CommandKind { kPlain, kCapability, kStartTls, kLogin, kAuthenticate };
+enum class CommandKind { kPlain, kCapability, kSearch, kStartTls, kLogin, kAuthenticate };
 
 /// Sends commands in the order given, and holds back what must not be sent yet: everything behind a
 /// literal that waits for "+", behind a login and behind STARTTLS. Matches tags, and knows which
@@ -50,6 +50,8 @@ class CommandQueue {
   void release();
 
   [[nodiscard]] bool in_flight(CommandKind kind) const;
+  /// The oldest of that kind in flight; with a tag, in any case, only the one of that tag.
+  [[nodiscard]] std::optional<CommandId> find(CommandKind kind, std::string_view tag) const;
   [[nodiscard]] std::size_t size() const { return commands_.size(); }
   [[nodiscard]] std::string_view pending_output() const { return output_.pending(); }
   void consume_output(std::size_t count);

@@ -94,9 +94,12 @@ struct Vanished {
   UidSet uids;
   bool earlier = false;
 };
-/// SEARCH and ESEARCH results; a search may bring several or none before its Completed.
+/// SEARCH and ESEARCH results; a search may bring several or none before its Completed. `command`:
+/// whose it is, by its tag (RFC 4731 section 3.2) or, where none is named, the search that has
+/// waited longest; empty if no search in flight is meant.
 struct SearchResult {
   UidSet uids;
+  std::optional<CommandId> command;
 };
 
 /// Which part of a message a body literal is.

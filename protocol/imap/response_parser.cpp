@@ -257,6 +257,17 @@ std::optional<UidSet> parse_esearch(std::string_view rest) {
   return uids;
 }
 
+std::string_view esearch_tag(std::string_view rest) {
+  Cursor cursor(rest);
+  cursor.skip_spaces();
+  if (!cursor.take('(')) return {};
+  cursor.skip_spaces();
+  if (!iequals(cursor.take_word(), "TAG")) return {};
+  cursor.skip_spaces();
+  if (const auto quoted = cursor.take_quoted()) return *quoted;
+  return cursor.take_while([](char octet) { return octet != ' ' && octet != ')'; });
+}
+
 std::optional<Vanished> parse_vanished(std::string_view rest) {
   constexpr std::string_view kEarlier = "(EARLIER)";
   std::string_view text = trim_spaces(rest);

@@ -51,6 +51,8 @@ struct StatusText {
 [[nodiscard]] std::optional<UidSet> parse_search(std::string_view rest);
 /// What follows "* ESEARCH"; empty if ALL has no proper set. Other results are passed over.
 [[nodiscard]] std::optional<UidSet> parse_esearch(std::string_view rest);
+/// The tag that an ESEARCH response names: whose result it is. Empty if it names none.
+[[nodiscard]] std::string_view esearch_tag(std::string_view rest);
 /// What follows "* VANISHED" (RFC 7162 section 3.2.10).
 [[nodiscard]] std::optional<Vanished> parse_vanished(std::string_view rest);
 

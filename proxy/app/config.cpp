@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
 #include <utility>
 
 #include "tls/context.hpp"
@@ -28,9 +29,12 @@ constexpr seconds kLongestDrainTimeout = std::chrono::hours(1);
 
 /// Two sockets each; beyond this the address space of ports is the limit, not this number.
 constexpr std::uint64_t kMostSessions = 1'000'000;
-/// 160 MB of index for one session.
+/// 80 MB of index for one session.
 constexpr std::uint64_t kMostMessages = 10'000'000;
 constexpr std::uint64_t kMostThreads = 256;
+/// Less than a megabyte holds too little to be of use; a terabyte is a mistake.
+constexpr std::uint64_t kLeastCacheMemory = 1024UL * 1024;
+constexpr std::uint64_t kMostCacheMemory = 1024UL * 1024 * 1024 * 1024;
 constexpr std::size_t kMostListeners = 64;
 
 /// Descriptors of one session: client, upstream, and its file with --wire-log.
@@ -87,6 +91,13 @@ auto up_to(std::uint64_t most) {
   };
 }
 
+Parsed<std::size_t> parse_cache_memory(std::string_view text) {
+  if (text == "0") return 0;
+  auto size = parse_size(text, kLeastCacheMemory, kMostCacheMemory);
+  if (!size) return std::unexpected(size.error() + ", or 0 for no cache");
+  return static_cast<std::size_t>(*size);
+}
+
 /// Goes through all settings; after the first error nothing more is looked at.
 class Checker {
  public:
@@ -98,6 +109,7 @@ class Checker {
     set_listener_tls();
     set_mailbox();
     set_limits();
+    set_cache();
     set_logging();
     check_clear_text();
     check_descriptors();
@@ -145,6 +157,7 @@ class Checker {
   void set_listener_tls();
   void set_mailbox();
   void set_limits();
+  void set_cache();
   void set_logging();
   void check_clear_text();
   void check_descriptors();
@@ -182,6 +195,7 @@ void Checker::set_upstream() {
             .field("advice", "passwords and mail can be read on the way; use imaps:// or imap://"));
   }
   config_.session.bridge.upstream_security = config_.upstream.security;
+  config_.session.bridge.upstream_name = text_of(config_.upstream);
   config_.session.upstream_host = config_.upstream.host;
   config_.session.upstream_port = config_.upstream.port;
 }
@@ -282,6 +296,27 @@ void Checker::set_limits() {
   set(settings.max_messages, "max-messages", up_to<std::size_t>(kMostMessages));
   config_.threads = static_cast<unsigned>(std::clamp<std::uint64_t>(host_.cpus, 1, kMostThreads));
   set(config_.threads, "threads", up_to<unsigned>(kMostThreads));
+}
+
+void Checker::set_cache() {
+  set(config_.cache_memory, "cache-memory", parse_cache_memory);
+  set(config_.cache_file, "cache-file", parse_path);
+  if (config_.cache_file.empty() || !error_.empty()) return;
+  const Given& file = *given("cache-file");
+  if (config_.cache_memory == 0) {
+    fail("cache-file", file.origin,
+         "there is no cache to keep; leave it out, or give --cache-memory more than 0");
+    return;
+  }
+  std::string directory = std::filesystem::path(config_.cache_file).parent_path().string();
+  if (directory.empty()) directory = ".";
+  const std::string reason = host_.why_no_directory(directory);
+  if (!reason.empty()) {
+    fail("cache-file", file.origin,
+         "cannot make " + log::quoted(config_.cache_file) + " in " + log::quoted(directory) + ": " +
+             reason +
+             "; right would be a file in an existing directory that popbridge may write in");
+  }
 }
 
 void Checker::set_logging() {

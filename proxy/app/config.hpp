@@ -1,6 +1,7 @@
 // Config: all settings, checked, as plain values.
 #pragma once
 
+#include <cstddef>
 #include <expected>
 #include <string>
 #include <vector>
@@ -20,6 +21,8 @@ struct Notice {
   log::Line line;
 };
 
+inline constexpr std::size_t kDefaultCacheMemory = 64UL * 1024 * 1024;
+
 struct Config {
   /// Complete but for the TLS contexts, which load_tls() makes.
   session::Settings session;
@@ -29,6 +32,8 @@ struct Config {
   std::string key_file;
   std::vector<net::Address> listen;  ///< one of the two lists has something in it
   std::vector<net::Address> listen_tls;
+  std::size_t cache_memory = kDefaultCacheMemory;  ///< octets; 0: no index cache
+  std::string cache_file;                          ///< empty: it lives in memory only
   unsigned threads = 1;
   log::Level log_level = log::Level::kInfo;
   std::vector<Notice> notices;

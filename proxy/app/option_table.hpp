@@ -80,7 +80,15 @@ inline constexpr std::array kOptions = std::to_array<Option>({
      "Sessions open at the same time in the whole process.",
      "1000, or fewer if RLIMIT_NOFILE allows fewer"},
     {"max-messages", Group::kLimits, Form::kSingle, Scope::kEverywhere, "NUMBER",
-     "Messages in one maildrop, 16 octets of memory each; a larger folder is refused.", "1000000"},
+     "Messages in one maildrop, 8 octets of memory each; a larger folder is refused.", "1000000"},
+    {"cache-memory", Group::kLimits, Form::kSingle, Scope::kEverywhere, "SIZE",
+     "Memory for the UIDs and sizes of mailboxes seen before, so that the next session asks for "
+     "changes only: octets, or with K, M or G; 0 for none.",
+     "64M"},
+    {"cache-file", Group::kLimits, Form::kSingle, Scope::kEverywhere, "FILE",
+     "Keeps that over a restart in this file, which is made if need be: user names, UIDs and "
+     "sizes, no mail and no password.",
+     "none"},
     {"threads", Group::kLimits, Form::kSingle, Scope::kEverywhere, "NUMBER", "Worker threads.",
      "the CPUs this process may use"},
     {"log-level", Group::kLogging, Form::kSingle, Scope::kEverywhere, "error|warning|info|debug",

@@ -193,6 +193,27 @@ Parsed<std::chrono::milliseconds> parse_duration(std::string_view text, std::chr
   return std::chrono::seconds(*count * factor);
 }
 
+Parsed<std::uint64_t> parse_size(std::string_view text, std::uint64_t least, std::uint64_t most) {
+  constexpr std::array kUnits =
+      std::to_array<std::pair<char, unsigned>>({{'K', 10}, {'M', 20}, {'G', 30}});
+  const auto* const unit = std::ranges::find_if(
+      kUnits, [text](const auto& u) { return !text.empty() && to_upper(text.back()) == u.first; });
+  const bool has_unit = unit != kUnits.end();
+  const auto count =
+      parse_decimal<std::uint64_t>(text.substr(0, text.size() - (has_unit ? 1U : 0U)));
+  const unsigned shift = has_unit ? unit->second : 0;
+  if (!count) {
+    return std::unexpected(log::quoted(text) +
+                           " is no size; right would be octets, or a whole number with K, M or G "
+                           "behind it");
+  }
+  if (*count > (most >> shift) || (*count << shift) < least) {
+    return std::unexpected(log::quoted(text) + " is out of range; right would be " +
+                           range_text(least, most, " octets"));
+  }
+  return *count << shift;
+}
+
 Parsed<Upstream> parse_upstream(std::string_view text) {
   // What was found is not shown here: it may hold a password.
   if (text.find('@') != std::string_view::npos) {

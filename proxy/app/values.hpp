@@ -28,6 +28,10 @@ using Parsed = std::expected<T, std::string>;
                                                                std::chrono::seconds least,
                                                                std::chrono::seconds most);
 
+/// Octets, or a whole number with K, M or G behind it (powers of 1024).
+[[nodiscard]] Parsed<std::uint64_t> parse_size(std::string_view text, std::uint64_t least,
+                                               std::uint64_t most);
+
 struct Upstream {
   bridge::UpstreamSecurity security = bridge::UpstreamSecurity::kTls;
   std::string host;  ///< DNS name in ASCII or IP address without brackets; never empty

@@ -1,6 +1,7 @@
 #include "app/version.hpp"
 
 #include "app/options.hpp"
+#include "cache/version.hpp"
 #include "net/version.hpp"
 #include "tls/version.hpp"
 
@@ -12,7 +13,8 @@ std::string_view version() {
 
 std::string version_text() {
   return "popbridge " + std::string(version()) + "\nlibuv " + net::library_version() +
-         ", OpenSSL " + tls::library_version() + ", Boost " + boost_version() + "\n";
+         ", OpenSSL " + tls::library_version() + ", SQLite " + cache::library_version() +
+         ", Boost " + boost_version() + "\n";
 }
 
 }  // namespace popbridge::app

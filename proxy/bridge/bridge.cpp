@@ -183,6 +183,7 @@ void Bridge::abort(std::string_view reason) {
 void Bridge::end_session(std::string_view reason, bool flush) {
   if (over_) return;
   over_ = true;
+  store_learned();
   if (may_keep_upstream()) {
     actions_.emplace_back(KeepUpstream{*std::exchange(upstream_, std::nullopt)});
     link_ = Link::kNone;
@@ -200,6 +201,12 @@ void Bridge::end_session(std::string_view reason, bool flush) {
 bool Bridge::may_keep_upstream() const {
   return settings_.upstream_keepalive.count() > 0 && clean_quit_ && link_ == Link::kReady &&
          !bye_deadline_ && !generation_lost_ && !draining_ && upstream_->at_rest();
+}
+
+void Bridge::store_learned() {
+  if (!settings_.index_store || !maildrop_ || generation_lost_ || learned_.empty()) return;
+  learned_.uid_validity = maildrop_->uid_validity();
+  settings_.index_store->amend({settings_.upstream_name, user_, settings_.folder}, learned_);
 }
 
 }  // namespace popbridge::bridge

@@ -179,6 +179,7 @@ class Bridge {
   [[nodiscard]] std::optional<Time> client_deadline() const;
   void set_task(Task task);
   void end_session(std::string_view reason, bool flush);
+  void store_learned();
 
   const Settings& settings_;
   pop3::ServerSession client_;
@@ -196,6 +197,7 @@ class Bridge {
   std::string_view mechanism_;
   std::optional<Maildrop> maildrop_;  ///< from login on
   SequenceMap sequence_map_;          ///< of the upstream connection there is
+  SnapshotChange learned_;            ///< for the index store, at the end
   bool read_only_ = false;
   bool generation_lost_ = false;      ///< UIDVALIDITY changed: our UIDs mean nothing any more
   bool reused_ = false;               ///< opening_ works on a connection of an earlier session

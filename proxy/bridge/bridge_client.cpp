@@ -133,7 +133,10 @@ void Bridge::on_quit() {
 void Bridge::finish_update(const Update& update, const std::optional<Failure>& lost) {
   const std::uint64_t asked = update.to_remove().size();
   const bool confirmed = update.state() == Update::State::kDone;
-  if (confirmed) deleted_ = asked;
+  if (confirmed) {
+    deleted_ = asked;
+    learned_.removed = update.to_remove();
+  }
   if (!confirmed || update.seen_refused() || update.foreign_flags_lost()) {
     std::string reason = lost ? lost->log_text : update.failure().log_text;
     if (update.seen_refused()) reason += " (\\Seen was not stored)";

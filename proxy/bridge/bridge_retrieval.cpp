@@ -86,12 +86,17 @@ void Bridge::judge_top_of_whole(Retrieving& retrieving) {
 }
 
 void Bridge::finish_retrieval(const Retrieving& retrieving, std::uint64_t octets_sent) {
+  const RetrievalRequest& request = retrieving.request;
   octets_ += octets_sent;
-  if (retrieving.request.top_lines) {
+  if (request.top_lines) {
     ++topped_;
   } else {
     ++retrieved_;
-    maildrop_->mark_retrieved(retrieving.request.number);
+    maildrop_->mark_retrieved(request.number);
+    const bool learned = octets_sent != request.listed_octets;
+    if (learned && learned_.exact_sizes.size() < maildrop_->capacity()) {
+      learned_.exact_sizes.push_back({request.uid, octets_sent});
+    }
   }
   reconnected_ = false;
   end_retrieval(retrieving);
@@ -129,6 +134,7 @@ void Bridge::begin_probe(Retrieving& retrieving) {
 
 void Bridge::on_probe_event(Retrieving& retrieving, const imap::Event& event) {
   if (const auto* result = std::get_if<imap::SearchResult>(&event)) {
+    if (result->command != retrieving.probe) return;
     retrieving.probe_answered = true;
     retrieving.probe_found =
         retrieving.probe_found || result->uids.contains(retrieving.request.uid);

@@ -117,7 +117,7 @@ void Bridge::start_upstream_work() {
     retrieving->probe.reset();
     retrieving->retrieval->start(*upstream_);
   } else if (auto* updating = std::get_if<Updating>(&task_)) {
-    updating->update.start(*upstream_);
+    updating->update.start(*upstream_, sequence_map_.known());
   }
 }
 

@@ -27,7 +27,9 @@ void MailboxIndex::on_exists(std::uint32_t count) {
 
 void MailboxIndex::on_expunged() {
   if (exists_ > 0) --exists_;
-  if (selected_) ++expunged_;
+  if (!selected_) return;
+  ++expunged_;
+  numbers_moved_ = true;
 }
 
 void MailboxIndex::on_uid_validity(std::uint64_t value) {
@@ -41,17 +43,25 @@ void MailboxIndex::on_selected() {
   exists_at_select_ = exists_;
 }
 
+void MailboxIndex::on_listing_again() {
+  exists_at_select_ = exists_;
+  expunged_ = 0;
+  numbers_moved_ = false;
+}
+
 void MailboxIndex::on_message(const imap::MessageInfo& info) {
   if (info.uid_conflict) uid_conflict_ = true;
   if (!info.uid || too_many()) return;
   found_.push_back({info.uid->value(), info.sequence, info.rfc822_size.value_or(0),
-                    info.deleted.value_or(false)});
+                    info.deleted.value_or(false), info.rfc822_size.has_value()});
 }
 
 // Servers repeat messages (unsolicited flags, repeated answers). The same UID under another
 // sequence number is two messages with one UID, unless an expunge moved the numbers meanwhile.
 bool MailboxIndex::merge() {
-  std::ranges::stable_sort(found_, {}, &Found::uid);
+  if (!std::ranges::is_sorted(found_, {}, &Found::uid)) {
+    std::ranges::stable_sort(found_, {}, &Found::uid);
+  }
   std::size_t kept = 0;
   for (const Found& next : found_) {
     if (kept == 0 || found_[kept - 1].uid != next.uid) {
@@ -62,38 +72,42 @@ bool MailboxIndex::merge() {
     if (first.sequence != next.sequence && expunged_ == 0) return false;
     first.octets = std::max(first.octets, next.octets);
     first.deleted = first.deleted || next.deleted;
+    first.sized = first.sized || next.sized;
   }
   found_.resize(kept);
   return true;
 }
 
-std::expected<Maildrop, IndexError> MailboxIndex::finish() {
+std::expected<Maildrop, IndexError> MailboxIndex::finish(const SnapshotPtr& known) {
   if (too_many()) return std::unexpected(IndexError::kTooMany);
   if (!exists_known_) return std::unexpected(IndexError::kNoCount);
   if (uid_conflict_ || !merge()) return std::unexpected(IndexError::kUidConflict);
   if (found_.size() + expunged_ < exists_at_select_) {
     return std::unexpected(IndexError::kIncomplete);
   }
-  Maildrop maildrop(uid_validity_);
+  const bool same_generation = known && known->uid_validity() == uid_validity_;
+  const auto snapshot = std::make_shared<MailboxSnapshot>(uid_validity_);
+  snapshot->reserve(found_.size());
+  imap::UidSet hidden;
   for (const Found& message : found_) {
-    if (!message.deleted) maildrop.append(imap::Uid(message.uid), message.octets);
+    const auto index = same_generation ? known->find(message.uid) : std::nullopt;
+    snapshot->append(message.uid, index ? known->octets(*index) : message.octets);
+    if (message.deleted) hidden.add(imap::Uid(message.uid));
+    size_missing_ = size_missing_ || !(message.sized || index);
   }
-  note_sequence_numbers();
+  if (numbers_follow_uids()) sequence_map_ = SequenceMap(snapshot);
   found_ = {};
-  return maildrop;
+  snapshot_ = snapshot;
+  return Maildrop(snapshot, hidden);
 }
 
 // UIDs ascend with sequence numbers. With none gone and none left out, that is the map; a server
 // that numbers otherwise is not believed when it names a message by its number.
-void MailboxIndex::note_sequence_numbers() {
-  if (expunged_ > 0) return;
-  std::vector<std::uint32_t> uids;
-  uids.reserve(found_.size());
-  for (const Found& message : found_) {
-    if (message.sequence != uids.size() + 1) return;
-    uids.push_back(message.uid);
-  }
-  sequence_map_ = SequenceMap(std::move(uids));
+bool MailboxIndex::numbers_follow_uids() const {
+  if (numbers_moved_) return false;
+  std::uint32_t sequence = 0;
+  return std::ranges::all_of(
+      found_, [&sequence](const Found& message) { return message.sequence == ++sequence; });
 }
 
 }  // namespace popbridge::bridge

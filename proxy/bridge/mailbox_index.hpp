@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "bridge/mailbox_snapshot.hpp"
 #include "bridge/maildrop.hpp"
 #include "bridge/sequence_map.hpp"
 #include "imap/response.hpp"
@@ -27,6 +28,8 @@ class MailboxIndex {
 
   void on_exists(std::uint32_t count);
   void on_expunged();
+  /// Numbers have moved, in a way that is not believed.
+  void on_vanished() { numbers_moved_ = true; }
   void on_uid_validity(std::uint64_t value);
   void on_message(const imap::MessageInfo& info);
   /// SELECT completed OK: EXISTS is now what the listing must at least cover.
@@ -40,10 +43,22 @@ class MailboxIndex {
   [[nodiscard]] std::uint32_t uid_validity() const { return uid_validity_; }
   [[nodiscard]] bool too_many() const { return found_.size() > max_messages_; }
 
-  /// The maildrop, once every index FETCH completed. Sizes the server did not tell count as 0.
-  [[nodiscard]] std::expected<Maildrop, IndexError> finish();
+  /// What moved up to now does not concern the listing that is asked for now: EXISTS is what it
+  /// must cover, and the numbers are those of today.
+  void on_listing_again();
+
+  /// EXISTS as it is now, and whether EXPUNGE has moved numbers since SELECT.
+  [[nodiscard]] std::uint64_t exists() const { return exists_; }
+  [[nodiscard]] bool exists_known() const { return exists_known_; }
+  [[nodiscard]] bool numbers_moved() const { return numbers_moved_; }
+
+  /// The maildrop, once every index FETCH completed. Sizes the server did not tell count as 0;
+  /// those that `known` (may be null) holds for the same generation count before the server's.
+  [[nodiscard]] std::expected<Maildrop, IndexError> finish(const SnapshotPtr& known = nullptr);
   /// After finish(): the UIDs by sequence number; knows nothing if the listing cannot tell.
   [[nodiscard]] SequenceMap take_sequence_map() { return std::move(sequence_map_); }
+  /// After finish(): what may be kept for later sessions; null if the server left out sizes.
+  [[nodiscard]] SnapshotPtr snapshot() const { return size_missing_ ? nullptr : snapshot_; }
 
  private:
   struct Found {
@@ -51,16 +66,20 @@ class MailboxIndex {
     std::uint32_t sequence;
     std::uint64_t octets;
     bool deleted;
+    bool sized;
   };
   [[nodiscard]] bool merge();
-  void note_sequence_numbers();
+  [[nodiscard]] bool numbers_follow_uids() const;
 
   std::size_t max_messages_;
   std::vector<Found> found_;
   SequenceMap sequence_map_;
+  SnapshotPtr snapshot_;
   std::uint64_t exists_ = 0;
   std::uint64_t exists_at_select_ = 0;
   std::uint64_t expunged_ = 0;  ///< since SELECT completed
+  bool numbers_moved_ = false;
+  bool size_missing_ = false;
   std::uint32_t uid_validity_ = 0;
   bool exists_known_ = false;  ///< without EXISTS nothing says that no message is missing
   bool selected_ = false;

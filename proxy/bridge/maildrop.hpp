@@ -3,33 +3,29 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <expected>
-#include <optional>
 #include <vector>
 
-#include "imap/response.hpp"
+#include "bridge/mailbox_snapshot.hpp"
 #include "imap/uid.hpp"
 #include "imap/uid_set.hpp"
 #include "pop3/message_number.hpp"
 
 namespace popbridge::bridge {
 
-/// Numbers never move: a deleted message keeps its number, mail that arrives later has none.
-/// Sixteen octets a message.
+/// Numbers never move: a deleted message keeps its number, mail that arrives later has none. UIDs
+/// and sizes are the snapshot's, which others share; the session's own part is a bit a message for
+/// each kind of mark, once there is one, and four octets for each hidden message.
 class Maildrop {
  public:
   Maildrop() = default;
-  /// `uid_validity` names the generation that all UIDs belong to.
-  explicit Maildrop(std::uint32_t uid_validity) : uid_validity_(uid_validity) {}
+  /// `hidden`: messages of the snapshot that are not shown and have no number. Never null.
+  explicit Maildrop(SnapshotPtr mailbox, const imap::UidSet& hidden = {});
 
-  /// Appends the next message; UIDs must ascend.
-  void append(imap::Uid uid, std::uint64_t octets);
-
-  [[nodiscard]] std::uint32_t uid_validity() const { return uid_validity_; }
-  /// Numbers run from 1 to capacity(), deleted ones included.
-  [[nodiscard]] std::uint32_t capacity() const {
-    return static_cast<std::uint32_t>(messages_.size());
+  [[nodiscard]] std::uint32_t uid_validity() const {
+    return mailbox_ ? mailbox_->uid_validity() : 0;
   }
+  /// Numbers run from 1 to capacity(), deleted ones included.
+  [[nodiscard]] std::uint32_t capacity() const { return capacity_; }
   /// Messages not marked deleted, and their octets: the answer to STAT.
   [[nodiscard]] std::uint32_t live_count() const { return live_count_; }
   [[nodiscard]] std::uint64_t live_octets() const { return live_octets_; }
@@ -41,7 +37,7 @@ class Maildrop {
   // The rest requires is_known(number).
   /// Neither marked deleted nor sent whole by RETR.
   [[nodiscard]] bool is_wanted(pop3::MessageNumber number) const {
-    return !at(number).deleted && !at(number).retrieved;
+    return !marked(deleted_, number.value()) && !marked(retrieved_, number.value());
   }
   [[nodiscard]] imap::Uid uid(pop3::MessageNumber number) const;
   [[nodiscard]] std::uint64_t octets(pop3::MessageNumber number) const;
@@ -57,18 +53,23 @@ class Maildrop {
   [[nodiscard]] imap::UidSet retrieved_and_kept() const;
 
  private:
-  struct Message {
-    std::uint32_t uid;
-    bool deleted;
-    bool retrieved;
-    std::uint64_t octets;
-  };
-  [[nodiscard]] const Message& at(pop3::MessageNumber number) const;
+  /// One bit for each number; empty while none is set.
+  using Marks = std::vector<bool>;
+  [[nodiscard]] bool marked(const Marks& marks, std::uint32_t number) const {
+    return !marks.empty() && marks[number - 1];
+  }
+  void mark(Marks& marks, std::uint32_t number) const;
+  /// Where a number is in the snapshot.
+  [[nodiscard]] std::size_t index_of(pop3::MessageNumber number) const;
 
-  std::uint32_t uid_validity_ = 0;
+  SnapshotPtr mailbox_;
+  /// For each hidden message, ascending, how many shown ones are before it.
+  std::vector<std::uint32_t> shown_before_hidden_;
+  std::uint32_t capacity_ = 0;
   std::uint32_t live_count_ = 0;
   std::uint64_t live_octets_ = 0;
-  std::vector<Message> messages_;
+  Marks deleted_;
+  Marks retrieved_;
 };
 
 }  // namespace popbridge::bridge

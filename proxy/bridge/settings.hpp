@@ -4,7 +4,10 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
+
+#include "bridge/index_store.hpp"
 
 namespace popbridge::bridge {
 
@@ -31,7 +34,9 @@ enum class UidlFormat {
 
 struct Settings {
   UpstreamSecurity upstream_security = UpstreamSecurity::kTls;
-  std::string folder = "INBOX";  ///< UTF-8
+  std::string upstream_name;                ///< keeps the mailboxes of two servers apart
+  std::shared_ptr<IndexStore> index_store;  ///< null: every mailbox is listed anew
+  std::string folder = "INBOX";             ///< UTF-8
   MarkSeen mark_seen = MarkSeen::kNever;
   UidlFormat uidl_format = UidlFormat::kDovecot;
   /// From connection to login, however many octets arrive (RFC 8314 listeners: handshake included).
@@ -44,7 +49,7 @@ struct Settings {
   std::chrono::milliseconds upstream_keepalive{0};
   /// Octets of messages that may be read ahead of one client; 0: none are.
   std::uint64_t read_ahead_octets = 1024 * 1024;
-  /// Messages in a maildrop; 16 octets of memory each.
+  /// Messages in a maildrop; 8 octets of memory each.
   std::size_t max_messages = 1'000'000;
 };
 

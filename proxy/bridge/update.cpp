@@ -58,7 +58,8 @@ imap::UidSet difference(const imap::UidSet& found, const imap::UidSet& ours) {
 Update::Update(imap::UidSet remove, imap::UidSet mark_seen)
     : remove_(std::move(remove)), mark_seen_(std::move(mark_seen)), remaining_(remove_.size()) {}
 
-void Update::start(imap::ClientSession& upstream) {
+void Update::start(imap::ClientSession& upstream, bool numbers_known) {
+  numbers_known_ = numbers_known;
   sent_.clear();
   refused_ = false;
   const bool short_way = remove_.empty() || can_expunge_by_uid(upstream);
@@ -77,7 +78,9 @@ void Update::send_store(imap::ClientSession& upstream, const imap::UidSet& set,
   }
 }
 
-void Update::send_search_for_ours(imap::ClientSession& upstream) {
+// Behind a NOOP, so that the server looks at the mailbox as it is then.
+void Update::send_look(imap::ClientSession& upstream) {
+  sent_.push_back({upstream.noop(), Kind::kOther});
   for (const std::string& piece : remove_.chunks(kSetOctets)) {
     send_search(upstream, "UID " + piece);
   }
@@ -88,10 +91,10 @@ void Update::send_search(imap::ClientSession& upstream, const std::string& crite
   ++searches_;
 }
 
-// Each search must have brought its result, an empty one too: servers that lost their state say OK
-// to everything and nothing else.
+// Each search must have brought its own result, an empty one too: servers that lost their state say
+// OK to everything and nothing else.
 bool Update::search_answered() const {
-  return !search_failed_ && search_results_ >= searches_;
+  return !search_failed_ && searches_ > 0 && searches_answered_ == searches_;
 }
 
 void Update::flag_and_expunge(const imap::UidSet& set, imap::ClientSession& upstream) {
@@ -106,18 +109,18 @@ void Update::enter(Step step, imap::ClientSession& upstream) {
   found_ = {};
   search_failed_ = false;
   searches_ = 0;
-  search_results_ = 0;
+  searches_answered_ = 0;
   switch (step) {
     case Step::kFlagAndExpunge:
       send_store(upstream, mark_seen_, imap::StoreAction::kAdd, imap::Flag::kSeen, Kind::kSeen);
       flag_and_expunge(remove_, upstream);
+      if (!numbers_known_ && !remove_.empty()) send_look(upstream);
       break;
     case Step::kOnceMore:
       flag_and_expunge(left_, upstream);
       break;
-    case Step::kVerify:  // behind a NOOP, so that the server looks at the mailbox as it is now
-      sent_.push_back({upstream.noop(), Kind::kOther});
-      send_search_for_ours(upstream);
+    case Step::kVerify:
+      send_look(upstream);
       break;
     case Step::kFindForeign:
       send_store(upstream, mark_seen_, imap::StoreAction::kAdd, imap::Flag::kSeen, Kind::kSeen);
@@ -146,18 +149,25 @@ void Update::enter(Step step, imap::ClientSession& upstream) {
 void Update::on_event(const imap::Event& event, imap::ClientSession& upstream) {
   if (state_ != State::kRunning) return;
   std::visit(Overloaded{
-                 [&](const imap::SearchResult& result) {
-                   ++search_results_;
-                   add_all(result.uids, found_);
-                 },
+                 [&](const imap::SearchResult& result) { on_search_result(result); },
                  [&](const imap::Notice& notice) { note_limit(notice.code); },
-                 [&](const imap::Completed& completed) {
-                   note_limit(completed.code);
-                   on_completed(completed, upstream);
-                 },
+                 [&](const imap::Completed& completed) { on_completed(completed, upstream); },
                  [](const auto&) {},
              },
              event);
+}
+
+std::vector<Update::Sent>::iterator Update::find_sent(imap::CommandId id) {
+  return std::ranges::find(sent_, id, &Sent::id);
+}
+
+// A result that is not of one of our searches says nothing.
+void Update::on_search_result(const imap::SearchResult& result) {
+  if (!result.command) return;
+  const auto sent = find_sent(*result.command);
+  if (sent == sent_.end()) return;
+  sent->has_result = true;
+  add_all(result.uids, found_);
 }
 
 // RFC 9738: only a part of the messages was looked at, so that a search may have missed some.
@@ -172,9 +182,11 @@ void Update::note_refusal(const imap::Completed& completed) {
 }
 
 void Update::on_completed(const imap::Completed& completed, imap::ClientSession& upstream) {
-  const auto sent = std::ranges::find(sent_, completed.id, &Sent::id);
+  const auto sent = find_sent(completed.id);
   if (sent == sent_.end()) return;
+  note_limit(completed.code);
   const Kind kind = sent->kind;
+  if (sent->has_result) ++searches_answered_;
   sent_.erase(sent);
   if (completed.status != imap::Status::kOk) {
     switch (kind) {
@@ -250,7 +262,8 @@ bool Update::all_named_gone() const {
 }
 
 void Update::judge_expunge(imap::ClientSession& upstream) {
-  if (all_named_gone()) {
+  const bool not_found = search_answered() && intersection(found_, remove_).empty();
+  if (all_named_gone() || not_found) {
     remaining_ = 0;
     state_ = State::kDone;
   } else {

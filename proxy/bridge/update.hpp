@@ -17,10 +17,9 @@ namespace popbridge::bridge {
 /// Marks and removes exactly the given messages, in one flight where the server has UID EXPUNGE,
 /// and believes that they are gone only when the server named each as expunged, or else when a
 /// search behind that does not find them; what it does find is tried again. Without UID EXPUNGE it
-/// takes the
-/// \Deleted flags of others off, makes sure that only ours are left, expunges, and puts them back
-/// (RFC 4549 section 4.2.4). Everything is by UID and may be done again, so a lost connection is no
-/// loss.
+/// takes the \Deleted flags of others off, makes sure that only ours are left, expunges, and puts
+/// them back (RFC 4549 section 4.2.4). Everything is by UID and may be done again, so a lost
+/// connection is no loss.
 class Update {
  public:
   enum class State {
@@ -32,8 +31,9 @@ class Update {
   /// `remove`: to be deleted; `mark_seen`: to be flagged \Seen, disjoint from `remove`.
   Update(imap::UidSet remove, imap::UidSet mark_seen);
 
-  /// Begins, or begins again on a new connection to the same mailbox generation.
-  void start(imap::ClientSession& upstream);
+  /// Begins, or begins again on a new connection to the same mailbox generation. `numbers_known`:
+  /// on_gone() can be expected; without it the search goes out in the flight of the expunge.
+  void start(imap::ClientSession& upstream, bool numbers_known);
   void on_event(const imap::Event& event, imap::ClientSession& upstream);
   /// The server said that this message is gone, ours or not. Comes before on_event().
   void on_gone(imap::Uid uid) { gone_.push_back(uid); }
@@ -53,7 +53,7 @@ class Update {
 
  private:
   enum class Step {
-    kFlagAndExpunge,  ///< STORE and UID EXPUNGE, in one flight
+    kFlagAndExpunge,  ///< STORE and UID EXPUNGE, in one flight; if need be with the search behind
     kOnceMore,        ///< the same for those that are still there though nothing was refused
     kVerify,          ///< not all were named as expunged: search for what is left
     kFindForeign,     ///< no UID EXPUNGE: which messages are flagged \Deleted already?
@@ -65,6 +65,7 @@ class Update {
   struct Sent {
     imap::CommandId id;
     Kind kind = Kind::kOther;
+    bool has_result = false;  ///< of a search
   };
 
   void send_store(imap::ClientSession& upstream, const imap::UidSet& set, imap::StoreAction action,
@@ -72,12 +73,14 @@ class Update {
   [[nodiscard]] bool can_expunge_by_uid(const imap::ClientSession& upstream) const;
   void flag_and_expunge(const imap::UidSet& set, imap::ClientSession& upstream);
   void send_search(imap::ClientSession& upstream, const std::string& criteria);
-  void send_search_for_ours(imap::ClientSession& upstream);
+  void send_look(imap::ClientSession& upstream);
   [[nodiscard]] bool search_answered() const;
   void note_limit(const imap::ResponseCode& code);
   void enter(Step step, imap::ClientSession& upstream);
   void on_completed(const imap::Completed& completed, imap::ClientSession& upstream);
   void on_flight_over(imap::ClientSession& upstream);
+  void on_search_result(const imap::SearchResult& result);
+  [[nodiscard]] std::vector<Sent>::iterator find_sent(imap::CommandId id);
   [[nodiscard]] bool all_named_gone() const;
   void judge_expunge(imap::ClientSession& upstream);
   void judge_search(imap::ClientSession& upstream);
@@ -91,14 +94,15 @@ class Update {
   std::vector<imap::Uid> gone_;  ///< named by the server as expunged
   imap::UidSet found_;           ///< what the searches of this flight found
   imap::UidSet left_;  ///< ours that are still there, by the last search that was answered
+  bool numbers_known_ = false;
   State state_ = State::kRunning;
   Step step_ = Step::kFlagAndExpunge;
-  std::vector<Sent> sent_;          ///< of this flight, not completed yet
-  bool search_failed_ = false;      ///< in this flight: refused, or cut short by a MESSAGELIMIT
-  std::size_t searches_ = 0;        ///< sent in this flight
-  std::size_t search_results_ = 0;  ///< that came in this flight
-  bool asked_again_ = false;        ///< kOnceMore was entered without progress before it
-  bool refused_ = false;            ///< a STORE or EXPUNGE that removal needs was refused
+  std::vector<Sent> sent_;             ///< of this flight, not completed yet, in the order sent
+  bool search_failed_ = false;         ///< in this flight: refused, or cut short by a MESSAGELIMIT
+  std::size_t searches_ = 0;           ///< sent in this flight
+  std::size_t searches_answered_ = 0;  ///< of those, completed with a result
+  bool asked_again_ = false;           ///< kOnceMore was entered without progress before it
+  bool refused_ = false;               ///< a STORE or EXPUNGE that removal needs was refused
   bool seen_refused_ = false;
   bool foreign_flags_lost_ = false;
   std::uint64_t remaining_ = 0;

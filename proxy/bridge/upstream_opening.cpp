@@ -40,7 +40,11 @@ void UpstreamOpening::on_event(const imap::Event& event) {
           [&](const imap::Bye&) { bye_seen_ = true; },
           [&](const imap::Exists& exists) { index_.on_exists(exists.count); },
           [&](const imap::Expunged&) { index_.on_expunged(); },
+          [&](const imap::Vanished& vanished) {
+            if (!vanished.earlier) index_.on_vanished();
+          },
           [&](const imap::MessageInfo& info) {
+            if (warm_) return;
             index_.on_message(info);
             if (index_.too_many()) {
               fail({pop3::ResponseCode::kSysPerm, std::string(sentence(IndexError::kTooMany)),
@@ -50,6 +54,9 @@ void UpstreamOpening::on_event(const imap::Event& event) {
           [](const auto&) {},
       },
       event);
+  if (phase_ != Phase::kMailbox || !warm_) return;
+  warm_->on_event(event, upstream_, index_, selected_);
+  finish_if_complete();
 }
 
 void UpstreamOpening::on_greeting(const imap::Greeted& greeting) {
@@ -109,7 +116,21 @@ void UpstreamOpening::open_mailbox() {
     upstream_.id({{"name", "popbridge"}, {"vendor", "popbridge"}, {"version", "1"}});
   }
   select_ = upstream_.select(settings_.folder);
-  if (list_) index_command_ = upstream_.uid_fetch_index("1:*");
+  if (list_) ask_index();
+}
+
+MailboxKey UpstreamOpening::key() const {
+  return {settings_.upstream_name, user_, settings_.folder};
+}
+
+void UpstreamOpening::ask_index() {
+  if (settings_.index_store) known_ = settings_.index_store->find(key());
+  if (known_ && known_->size() >= WarmIndex::kLeastMessages) {
+    warm_.emplace(known_, settings_.max_messages);
+    warm_->start(upstream_);
+  } else {
+    index_command_ = upstream_.uid_fetch_index("1:*");
+  }
 }
 
 void UpstreamOpening::on_completed(const imap::Completed& completed) {
@@ -200,17 +221,53 @@ void UpstreamOpening::list_below(std::uint32_t uid) {
 
 void UpstreamOpening::finish_if_complete() {
   if (!selected_ || index_command_) return;
-  if (list_) {
-    std::expected<Maildrop, IndexError> maildrop = index_.finish();
-    if (!maildrop) {
-      const std::string text(sentence(maildrop.error()));
-      const bool permanent = maildrop.error() == IndexError::kTooMany;
-      fail({permanent ? pop3::ResponseCode::kSysPerm : pop3::ResponseCode::kSysTemp, text, text});
-      return;
-    }
-    maildrop_ = std::move(*maildrop);
+  if (warm_) {
+    finish_warm();
+  } else if (list_) {
+    finish_listing();
+  } else {
+    phase_ = Phase::kOpen;
   }
+}
+
+void UpstreamOpening::finish_warm() {
+  switch (warm_->state()) {
+    case WarmIndex::State::kRunning:
+      break;
+    case WarmIndex::State::kDone:
+      maildrop_ = warm_->take_maildrop();
+      sequence_map_ = warm_->take_sequence_map();
+      if (warm_->snapshot() != known_) keep(warm_->snapshot());
+      phase_ = Phase::kOpen;
+      break;
+    case WarmIndex::State::kUseless:
+      warm_.reset();
+      message_limit_uid_ = 0;
+      index_.on_listing_again();
+      index_command_ = upstream_.uid_fetch_index("1:*");
+      break;
+  }
+}
+
+void UpstreamOpening::finish_listing() {
+  std::expected<Maildrop, IndexError> maildrop = index_.finish(uids_last_ ? known_ : nullptr);
+  if (!maildrop) {
+    const std::string text(sentence(maildrop.error()));
+    const bool permanent = maildrop.error() == IndexError::kTooMany;
+    fail({permanent ? pop3::ResponseCode::kSysPerm : pop3::ResponseCode::kSysTemp, text, text});
+    return;
+  }
+  maildrop_ = std::move(*maildrop);
+  sequence_map_ = index_.take_sequence_map();
+  keep(index_.snapshot());
   phase_ = Phase::kOpen;
+}
+
+// UIDVALIDITY 0 stands for none: nobody would notice that the UIDs mean other messages.
+void UpstreamOpening::keep(const SnapshotPtr& snapshot) {
+  if (!settings_.index_store || !uids_last_ || !snapshot) return;
+  if (snapshot->uid_validity() == 0) return;
+  settings_.index_store->keep(key(), snapshot);
 }
 
 void UpstreamOpening::on_notice(const imap::Notice& notice) {
@@ -224,6 +281,10 @@ void UpstreamOpening::note_code(const imap::ResponseCode& code) {
   if (code.code == imap::Code::kReadOnly) read_only_ = true;
   if (code.code == imap::Code::kReadWrite) read_only_ = false;
   if (code.code == imap::Code::kMessageLimit) message_limit_uid_ = code.last_uid;
+  if (code.code == imap::Code::kUidNotSticky) uids_last_ = false;
+  const bool doubtful =
+      code.code == imap::Code::kMessageLimit || code.code == imap::Code::kUidNotSticky;
+  if (warm_ && doubtful) warm_->distrust();
 }
 
 }  // namespace popbridge::bridge

@@ -9,6 +9,7 @@
 #include "bridge/error_map.hpp"
 #include "bridge/mailbox_index.hpp"
 #include "bridge/settings.hpp"
+#include "bridge/warm_index.hpp"
 #include "common/secret.hpp"
 #include "imap/client_session.hpp"
 #include "imap/response.hpp"
@@ -18,6 +19,9 @@ namespace popbridge::bridge {
 /// Drives one IMAP connection through greeting, STARTTLS, login, SELECT and the listing, in as few
 /// round trips as servers bear: nothing is sent behind the login before its answer, then everything
 /// at once. Failures are final; the caller drops the connection.
+///
+/// Where the settings' IndexStore knows the mailbox, only what is new is asked for, but never
+/// before the server has accepted the login; what was found out is kept there.
 class UpstreamOpening {
  public:
   enum class Phase {
@@ -56,7 +60,7 @@ class UpstreamOpening {
   /// The listing; to be taken once, and only if it was asked for.
   [[nodiscard]] Maildrop take_maildrop() { return std::move(maildrop_); }
   /// Goes with the listing; without one it knows nothing.
-  [[nodiscard]] SequenceMap take_sequence_map() { return index_.take_sequence_map(); }
+  [[nodiscard]] SequenceMap take_sequence_map() { return std::move(sequence_map_); }
 
  private:
   void on_greeting(const imap::Greeted& greeting);
@@ -67,8 +71,13 @@ class UpstreamOpening {
   void secure_or_log_in();
   void log_in();
   void open_mailbox();
+  void ask_index();
   void list_below(std::uint32_t uid);
   void finish_if_complete();
+  void finish_warm();
+  void finish_listing();
+  void keep(const SnapshotPtr& snapshot);
+  [[nodiscard]] MailboxKey key() const;
   void fail(Failure failure, bool upstream_usable = false);
 
   const Settings& settings_;
@@ -91,7 +100,11 @@ class UpstreamOpening {
   std::uint32_t listed_down_to_ = 0;     ///< the last such UID, which must fall each time
   std::string alert_;                    ///< the last ALERT inside TLS, told if the login fails
   MailboxIndex index_;
+  bool uids_last_ = true;  ///< no UIDNOTSTICKY
+  SnapshotPtr known_;      ///< from an earlier session; to be confirmed
+  std::optional<WarmIndex> warm_;
   Maildrop maildrop_;
+  SequenceMap sequence_map_;
   Failure failure_;
 };
 

@@ -14,14 +14,15 @@ LAYERS = {
     "imap": {"common"},
     "bridge": {"pop3", "imap", "common"},
     "log": {"common"},
+    "cache": {"bridge", "log", "pop3", "imap", "common"},
     "net": set(),
     "tls": {"net"},
     "session": {"bridge", "tls", "net", "log", "pop3", "imap", "common"},
-    "app": {"session", "bridge", "tls", "net", "log", "pop3", "imap", "common"},
+    "app": {"session", "cache", "bridge", "tls", "net", "log", "pop3", "imap", "common"},
 }
 FOLDERS = {
     "protocol": ("common", "pop3", "imap"),
-    "proxy": ("bridge", "log", "net", "tls", "session", "app"),
+    "proxy": ("bridge", "log", "cache", "net", "tls", "session", "app"),
 }
 # Pure: no socket, clock, file, log or thread.
 PURE_LAYERS = {"common", "pop3", "imap", "bridge"}
@@ -41,6 +42,7 @@ PURE_CODE_HAS_NO = {
 LIBRARIES = {
     "uv.h": ("proxy/net/",),
     "openssl/": ("proxy/tls/",),
+    "sqlite3.h": ("proxy/cache/",),
     "boost/": ("proxy/app/options.cpp",),
     "catch2/": (),
 }

@@ -60,6 +60,9 @@ class TheRules(unittest.TestCase):
             ("proxy/session/a.cpp", '"app/options.hpp"'): "session must not know app",
             ("proxy/session/a.cpp", "<uv.h>"): "only proxy/net/ may include <uv.h>",
             ("proxy/net/a.cpp", "<openssl/ssl.h>"): "only proxy/tls/ may include <openssl/ssl.h>",
+            ("proxy/app/app.cpp", "<sqlite3.h>"): "only proxy/cache/ may include <sqlite3.h>",
+            ("proxy/cache/a.cpp", '"net/timer.hpp"'): "cache must not know net",
+            ("proxy/bridge/a.cpp", '"cache/index_cache.hpp"'): "bridge must not know cache",
             ("proxy/app/app.cpp", "<boost/version.hpp>"):
                 "only proxy/app/options.cpp may include <boost/version.hpp>",
             ("proxy/main.cpp", "<catch2/catch.hpp>"): "only tests may include <catch2/catch.hpp>",

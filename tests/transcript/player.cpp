@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <charconv>
+#include <cstdint>
 #include <deque>
+#include <memory>
 #include <optional>
 #include <random>
 #include <sstream>
@@ -18,6 +20,31 @@ struct Mismatch : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// Holds one mailbox.
+class OneMailbox final : public bridge::IndexStore {
+ public:
+  explicit OneMailbox(bridge::SnapshotPtr snapshot) : snapshot_(std::move(snapshot)) {}
+  bridge::SnapshotPtr find(const bridge::MailboxKey&) override { return snapshot_; }
+  void keep(const bridge::MailboxKey&, bridge::SnapshotPtr snapshot) override {
+    snapshot_ = std::move(snapshot);
+  }
+  void amend(const bridge::MailboxKey&, const bridge::SnapshotChange& change) override {
+    if (bridge::SnapshotPtr next = amended(snapshot_, change)) snapshot_ = std::move(next);
+  }
+
+ private:
+  bridge::SnapshotPtr snapshot_;
+};
+
+/// As an earlier session of generation 77 has left it: message n has UID n and 10 octets. "0":
+/// nothing is known yet.
+std::shared_ptr<bridge::IndexStore> store_with(const std::string& messages) {
+  const auto count = static_cast<std::uint32_t>(std::stoul(messages));
+  auto snapshot = std::make_shared<bridge::MailboxSnapshot>(77);
+  for (std::uint32_t uid = 1; uid <= count; ++uid) snapshot->append(uid, 10);
+  return std::make_shared<OneMailbox>(count == 0 ? nullptr : snapshot);
+}
+
 /// Plays the world's part: sockets, TLS and clock.
 class Player {
  public:
@@ -28,8 +55,7 @@ class Player {
     std::size_t first = 0;
     const auto& steps = transcript_.steps;
     for (; first < steps.size() && steps[first].mark == "set"; ++first) set(steps[first].text);
-    bridge_.emplace(settings_, read_ahead_, policy_, now_);
-    pump();
+    begin_session();
     for (std::size_t i = first; i < steps.size(); ++i) {
       line_ = steps[i].line_number;
       if (!is_expectation(steps[i])) expect_nothing_left();
@@ -41,6 +67,13 @@ class Player {
   [[nodiscard]] std::size_t line() const { return line_; }
 
  private:
+  void begin_session() {
+    bridge_.emplace(settings_, read_ahead_, policy_, now_);
+    connected_ = false;
+    connections_ = 0;
+    pump();
+  }
+
   static bool is_expectation(const Step& step) {
     if (step.mark == "P<" || step.mark == "P<|" || step.mark == "I>") return true;
     if (step.mark == "I!") {
@@ -68,6 +101,8 @@ class Player {
         settings_.max_messages = std::stoul(value);
       } else if (key == "read-ahead") {
         settings_.read_ahead_octets = std::stoul(value);
+      } else if (key == "cached") {
+        settings_.index_store = store_with(value);
       } else if (key == "client") {
         policy_.cleartext_login = value == "cleartext";
         policy_.stls_offered = value == "stls";
@@ -92,6 +127,7 @@ class Player {
       now_ += std::chrono::seconds(std::stoul(step.text));
       pump();
     }
+    if (step.mark == "again") begin_session();
     if (step.mark == "drain") {
       bridge_->drain();
       pump();

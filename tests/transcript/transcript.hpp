@@ -11,7 +11,8 @@ namespace popbridge::test {
 ///
 ///     # comment
 ///     include FILE         the steps of another file, relative to this one
-///     set upstream=starttls mark-seen=retr      settings, before the first step (see player.cpp)
+///     set upstream=starttls mark-seen=retr      settings, before the first step (see player.cpp);
+///                          "cached=60": the index store knows so many messages of the mailbox
 ///     P> USER alice        the client sends a line (CRLF is added)
 ///     P>| a\r\nb           the client sends octets as they are
 ///     P< +OK               popbridge answers the client with this line; "..." at the end: any rest
@@ -33,6 +34,8 @@ namespace popbridge::test {
 ///     T 300 s              so much time passes
 ///     drain                popbridge is told to stop
 ///     abort                popbridge is told to end the session at once
+///     again                another session begins, of the same settings and index store; the one
+///                          before must be over
 ///
 /// In all texts \r \n \t \\ and \xNN stand for octets. Nothing else may be sent or done by
 /// popbridge than what the transcript says: every answer must be named before the next step that is
@@ -40,7 +43,7 @@ namespace popbridge::test {
 struct Step {
   std::size_t line_number;
   std::string mark;  ///< "P>", "P>|", "P<", "P<|", "I>", "I<", "I<|", "P!", "I!", "T", "drain",
-                     ///< "abort", "set"
+                     ///< "abort", "again", "set"
   std::string text;  ///< unescaped
 };
 

@@ -289,3 +289,33 @@ TEST_CASE("threads are never more than the CPUs unless asked for", "[app]") {
   REQUIRE(config);
   CHECK(config->threads == 256);
 }
+
+TEST_CASE("the index cache has a size, and a file whose directory must be there", "[app]") {
+  Machine machine;
+  machine.directories = {"/var/lib/popbridge", "."};
+  const auto standard = configure(with_upstream({}), {}, machine);
+  REQUIRE(standard);
+  CHECK(standard->cache_memory == 64UL * 1024 * 1024);
+  CHECK(standard->cache_file.empty());
+  CHECK(standard->session.bridge.upstream_name == "imaps://imap.example.org:993");
+  CHECK(standard->session.bridge.index_store == nullptr);  // open_cache() makes it
+  const auto none = configure(with_upstream({"--cache-memory", "0"}), {}, machine);
+  REQUIRE(none);
+  CHECK(none->cache_memory == 0);
+  for (const char* file : {"/var/lib/popbridge/index.db", "index.db"}) {
+    const auto kept =
+        configure(with_upstream({"--cache-memory", "1M", "--cache-file", file}), {}, machine);
+    REQUIRE(kept);
+    CHECK(kept->cache_memory == 1024UL * 1024);
+    CHECK(kept->cache_file == file);
+  }
+  CHECK(refusal(with_upstream({"--cache-memory", "1000"}), machine) ==
+        "--cache-memory (command line): \"1000\" is out of range; right would be 1048576 to "
+        "1099511627776 octets, or 0 for no cache");
+  CHECK(refusal(with_upstream({"--cache-file", "/none/index.db"}), machine) ==
+        "--cache-file (command line): cannot make \"/none/index.db\" in \"/none\": No such file or "
+        "directory; right would be a file in an existing directory that popbridge may write in");
+  CHECK(refusal(with_upstream({"--cache-memory", "0", "--cache-file", "index.db"}), machine) ==
+        "--cache-file (command line): there is no cache to keep; leave it out, or give "
+        "--cache-memory more than 0");
+}

@@ -46,8 +46,8 @@ TEST_CASE("the sample configuration works as it is, with the defaults", "[app]")
 TEST_CASE("the sample configuration shows every setting, and its default", "[app]") {
   const auto values = read_file_text(everything_on(sample()), "sample");
   if (!values) FAIL(values.error());
-  const std::set<std::string_view> examples = {"upstream", "upstream-ca", "tls-cert",
-                                               "tls-key",  "threads",     "wire-log"};
+  const std::set<std::string_view> examples = {"upstream", "upstream-ca", "tls-cert",  "tls-key",
+                                               "threads",  "wire-log",    "cache-file"};
   for (const Option& option : kOptions) {
     if (option.scope != Scope::kEverywhere) continue;
     CAPTURE(option.name);
@@ -64,7 +64,7 @@ TEST_CASE("every value shown in the sample configuration is accepted", "[app]") 
   for (const char* file : {"upstream-ca", "cert", "key"}) {
     machine.files[std::string("/etc/popbridge/") + file + ".pem"] = "";
   }
-  machine.directories = {"/var/log/popbridge"};
+  machine.directories = {"/var/log/popbridge", "/var/lib/popbridge"};
   machine.files["sample"] = everything_on(sample());
   const auto config = configure({"--config", "sample"}, {}, machine);
   if (!config) FAIL(config.error());

@@ -50,6 +50,25 @@ TEST_CASE("a duration is in seconds, or has a unit", "[app]") {
   }
 }
 
+TEST_CASE("a size is in octets, or has a unit", "[app]") {
+  const auto parse = [](std::string_view text) { return parse_size(text, 1024, 1UL << 40U); };
+  CHECK(parse("1024") == 1024U);
+  CHECK(parse("1K") == 1024U);
+  CHECK(parse("64m") == 64U * 1024 * 1024);
+  CHECK(parse("1024G") == 1UL << 40U);
+  for (const char* text : {"", "K", "1T", "1.5M", "-1", "1 M", "M1", "1MB"}) {
+    CAPTURE(text);
+    REQUIRE_FALSE(parse(text));
+    CHECK(parse(text).error().find("is no size") != std::string::npos);
+  }
+  for (const char* text : {"0", "0M", "1023", "1025G", "18446744073709551615", "17179869184G",
+                           "18446744073709551615G"}) {
+    CAPTURE(text);
+    REQUIRE_FALSE(parse(text));
+    CHECK(parse(text).error().find("right would be 1024 to") != std::string::npos);
+  }
+}
+
 TEST_CASE("an upstream is a scheme, a host and perhaps a port", "[app]") {
   struct Row {
     std::string text;

@@ -1,9 +1,14 @@
 // Maildrop, unique-ids, sequence numbers and the index they are made from.
 #include "bridge/maildrop.hpp"
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <random>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "bridge/mailbox_index.hpp"
@@ -35,13 +40,25 @@ MailboxIndex selected(std::uint32_t exists, std::size_t max_messages = 100) {
   return index;
 }
 
+struct Stored {
+  std::uint32_t uid;
+  std::uint64_t octets;
+};
+
+SnapshotPtr snapshot_of(const std::vector<Stored>& messages) {
+  auto snapshot = std::make_shared<MailboxSnapshot>(77);
+  for (const Stored& message : messages) snapshot->append(message.uid, message.octets);
+  return snapshot;
+}
+
+imap::UidSet uids(std::string_view text) {
+  return imap::UidSet::parse(text).value();
+}
+
 }  // namespace
 
 TEST_CASE("Numbers never move when messages are marked and unmarked") {
-  Maildrop maildrop(77);
-  maildrop.append(imap::Uid(5), 3'000'000'000);
-  maildrop.append(imap::Uid(6), 3'000'000'000);
-  maildrop.append(imap::Uid(9), 1);
+  Maildrop maildrop(snapshot_of({{5, 3'000'000'000}, {6, 3'000'000'000}, {9, 1}}));
   CHECK(maildrop.live_octets() == 6'000'000'001);
   maildrop.mark_deleted(MessageNumber(2));
   CHECK(maildrop.live_count() == 2);
@@ -59,10 +76,8 @@ TEST_CASE("Numbers never move when messages are marked and unmarked") {
 }
 
 TEST_CASE("A set of marked messages never spans a UID that is not marked") {
-  Maildrop maildrop(77);
-  for (std::uint32_t uid = 1; uid <= 9; ++uid) {
-    if (uid != 4) maildrop.append(imap::Uid(uid), 1);  // 4 is unknown, 7 is known and not marked
-  }
+  // 4 is unknown, 7 is known and not marked.
+  Maildrop maildrop(snapshot_of({{1, 1}, {2, 1}, {3, 1}, {5, 1}, {6, 1}, {7, 1}, {8, 1}, {9, 1}}));
   for (const std::uint32_t number : {1U, 2U, 3U, 4U, 5U, 7U, 8U}) {
     maildrop.mark_deleted(MessageNumber(number));
   }
@@ -70,8 +85,7 @@ TEST_CASE("A set of marked messages never spans a UID that is not marked") {
 }
 
 TEST_CASE("Only what was read and is kept becomes seen") {
-  Maildrop maildrop(77);
-  for (const std::uint32_t uid : {5U, 6U, 7U}) maildrop.append(imap::Uid(uid), 1);
+  Maildrop maildrop(snapshot_of({{5, 1}, {6, 1}, {7, 1}}));
   maildrop.mark_retrieved(MessageNumber(1));
   maildrop.mark_retrieved(MessageNumber(2));
   maildrop.mark_deleted(MessageNumber(2));
@@ -99,7 +113,7 @@ TEST_CASE("Unique-ids are printable, short, and never the same for two messages"
 }
 
 TEST_CASE("An EXPUNGE names the UID that has the number at that moment") {
-  SequenceMap map({5, 7, 9});
+  SequenceMap map(snapshot_of({{5, 1}, {7, 1}, {9, 1}}));
   CHECK(map.expunge(2) == imap::Uid(7));
   CHECK(map.expunge(2) == imap::Uid(9));
   CHECK_FALSE(map.expunge(2).has_value());
@@ -184,4 +198,108 @@ TEST_CASE("Numbers that do not follow the UIDs are not used to hear what is gone
   moved.on_message(listed(2, 9, 10));
   REQUIRE(moved.finish().has_value());
   CHECK_FALSE(moved.take_sequence_map().expunge(1).has_value());
+}
+
+TEST_CASE("Hidden messages have no number, wherever they stand") {
+  std::mt19937 random(5);
+  for (int round = 0; round < 200; ++round) {
+    auto all = std::make_shared<MailboxSnapshot>(77);
+    imap::UidSet hidden;
+    std::vector<Stored> shown;
+    std::uint32_t uid = 0;
+    std::uint64_t octets = 0;
+    const int density = round % 4;
+    for (int i = 0; i < 100; ++i) {
+      uid += 1 + static_cast<std::uint32_t>(random() % 3);
+      const Stored message{uid, random() % 1000};
+      all->append(message.uid, message.octets);
+      if (random() % 4 < static_cast<unsigned>(density)) {
+        hidden.add(imap::Uid(uid));
+      } else {
+        shown.push_back(message);
+        octets += message.octets;
+      }
+    }
+    hidden.add(imap::Uid(uid + 7), imap::Uid(4294967295));  // of nobody
+    const Maildrop maildrop(all, hidden);
+    REQUIRE(maildrop.capacity() == shown.size());
+    CHECK(maildrop.live_octets() == octets);
+    for (std::uint32_t number = 1; number <= shown.size(); ++number) {
+      REQUIRE(maildrop.uid(MessageNumber(number)).value() == shown[number - 1].uid);
+      REQUIRE(maildrop.octets(MessageNumber(number)) == shown[number - 1].octets);
+    }
+  }
+}
+
+TEST_CASE("Every EXPUNGE takes the message that a plain list would take") {
+  std::mt19937 random(7);
+  for (const std::uint32_t size : {1U, 63U, 64U, 65U, 128U, 1000U, 5000U}) {
+    auto snapshot = std::make_shared<MailboxSnapshot>(77);
+    std::vector<std::uint32_t> naive;
+    for (std::uint32_t i = 1; i <= size; ++i) {
+      snapshot->append(3 * i, 1);
+      naive.push_back(3 * i);
+    }
+    SequenceMap map(snapshot);
+    while (!naive.empty()) {
+      const std::size_t place = random() % 3 == 0 ? 0 : random() % naive.size();
+      const auto uid = map.expunge(static_cast<std::uint32_t>(place + 1));
+      REQUIRE(uid == imap::Uid(naive[place]));
+      naive.erase(naive.begin() + static_cast<std::ptrdiff_t>(place));
+      REQUIRE_FALSE(map.expunge(static_cast<std::uint32_t>(naive.size() + 1)).has_value());
+    }
+  }
+}
+
+TEST_CASE("A hundred thousand EXPUNGEs from the front cost no more than from the end") {
+  auto snapshot = std::make_shared<MailboxSnapshot>(77);
+  for (std::uint32_t uid = 1; uid <= 100'000; ++uid) snapshot->append(uid, 1);
+  SequenceMap map(snapshot);
+  for (std::uint32_t uid = 1; uid <= 100'000; ++uid) REQUIRE(map.expunge(1) == imap::Uid(uid));
+  CHECK_FALSE(map.expunge(1).has_value());
+}
+
+TEST_CASE("Sizes of any magnitude are kept, and found by UID") {
+  const SnapshotPtr snapshot =
+      snapshot_of({{1, 0}, {2, 4294967294}, {3, 4294967295}, {5, 5}, {8, 1'000'000'000'000}});
+  CHECK(snapshot->octets(1) == 4294967294);
+  CHECK(snapshot->octets(2) == 4294967295);
+  CHECK(snapshot->octets(4) == 1'000'000'000'000);
+  CHECK(snapshot->total_octets() == 1'000'000'000'000 + 4294967295 + 4294967294 + 5);
+  CHECK(snapshot->find(5) == std::size_t{3});
+  CHECK_FALSE(snapshot->find(4).has_value());
+  CHECK_FALSE(MailboxSnapshot(1).find(1).has_value());
+}
+
+TEST_CASE("A change removes messages and corrects sizes, in its own generation only") {
+  const SnapshotPtr before = snapshot_of({{1, 10}, {2, 20}, {3, 30}, {9, 90}});
+  SnapshotChange change;
+  change.uid_validity = 77;
+  CHECK(amended(before, change) == before);
+  change.removed = uids("2,4:8");
+  change.exact_sizes = {
+      {imap::Uid(9), 91}, {imap::Uid(1), 11}, {imap::Uid(7), 1}, {imap::Uid(1), 12}};
+  const SnapshotPtr after = amended(before, change);
+  REQUIRE(after);
+  CHECK(*after == *snapshot_of({{1, 12}, {3, 30}, {9, 91}}));
+  CHECK(amended(after, change) == after);
+  change.uid_validity = 78;
+  CHECK(amended(before, change) == nullptr);
+  CHECK(amended(nullptr, change) == nullptr);
+}
+
+TEST_CASE("What a session knew of sizes counts before what a listing says") {
+  const SnapshotPtr known = snapshot_of({{5, 11}});
+  MailboxIndex index = selected(2);
+  index.on_message(listed(1, 5, 10));
+  index.on_message(listed(2, 6, 20));
+  REQUIRE(index.finish(known).has_value());
+  CHECK(*index.snapshot() == *snapshot_of({{5, 11}, {6, 20}}));
+
+  MailboxIndex unsized = selected(1);
+  imap::MessageInfo info = listed(1, 6, 0);
+  info.rfc822_size.reset();
+  unsized.on_message(info);
+  REQUIRE(unsized.finish(known).has_value());
+  CHECK(unsized.snapshot() == nullptr);
 }

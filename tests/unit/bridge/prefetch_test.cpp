@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -20,10 +21,10 @@ using popbridge::bridge::test::Dice;
 constexpr std::uint64_t kWindow = 1024 * 1024;
 
 Maildrop maildrop_of(const std::vector<std::uint64_t>& sizes) {
-  Maildrop maildrop(77);
+  const auto mailbox = std::make_shared<MailboxSnapshot>(77);
   std::uint32_t uid = 10;
-  for (const std::uint64_t size : sizes) maildrop.append(imap::Uid(uid++), size);
-  return maildrop;
+  for (const std::uint64_t size : sizes) mailbox->append(uid++, size);
+  return Maildrop(mailbox);
 }
 
 /// A session with a server that gives everything at once, and counts.

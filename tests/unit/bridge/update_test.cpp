@@ -26,7 +26,7 @@ struct Quit {
       : wire("OK [CAPABILITY IMAP4rev1 " + std::string(capabilities) + "] hi"),
         update(uids(remove), {}) {
     wire.say("", [](const imap::Event&) {});
-    update.start(wire.engine());
+    update.start(wire.engine(), true);
   }
   std::string say(std::string_view octets) {
     wire.say(octets, [&](const imap::Event& event) { update.on_event(event, wire.engine()); });
@@ -44,7 +44,7 @@ TEST_CASE("A hundred thousand scattered messages go out in short lines of exactl
   Wire wire;
   wire.say("", [](const imap::Event&) {});
   Update update(remove, {});
-  update.start(wire.engine());
+  update.start(wire.engine(), true);
   const std::string sent = wire.sent();
   imap::UidSet stored;
   imap::UidSet expunged;

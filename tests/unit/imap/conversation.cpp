@@ -73,7 +73,8 @@ struct Renderer {
     return "vanished " + event.uids.text() + (event.earlier ? " earlier" : "");
   }
   std::string operator()(const SearchResult& event) const {
-    return "search" + with_text(event.uids.text());
+    return "search" + (event.command ? " of " + std::to_string(event.command->value) : "") +
+           with_text(event.uids.text());
   }
   std::string operator()(const BodyBegin& event) const {
     return "begin " + std::to_string(event.sequence) + uid_text(event.uid) + " " +

@@ -1,0 +1,183 @@
+#include "bridge/warm_index.hpp"
+
+#include <algorithm>
+#include <limits>
+
+#include "bridge/overloaded.hpp"
+
+namespace popbridge::bridge {
+namespace {
+
+/// As in Update: a command line stays under 1,000 octets (RFC 2683 section 3.2.1.5).
+constexpr std::size_t kSetOctets = 900;
+
+/// "11:100010": the UIDs behind `last`.
+std::string uids_behind(std::uint32_t last) {
+  constexpr std::uint32_t kLargest = std::numeric_limits<std::uint32_t>::max();
+  const std::uint32_t room = kLargest - last;
+  const std::uint32_t end = room < WarmIndex::kNewUids ? kLargest : last + WarmIndex::kNewUids;
+  return std::to_string(last + 1) + ':' + std::to_string(end);
+}
+
+}  // namespace
+
+void WarmIndex::start(imap::ClientSession& upstream) {
+  deleted_search_.id = upstream.uid_search("DELETED");
+  send(deleted_search_.id);
+  // Without ESEARCH its answer names every message, and two answers could not be told apart.
+  if (upstream.has(imap::Capability::kEsearch) && snapshot_->size() <= kSearchedAtOnce) {
+    search_all(upstream);
+  }
+  if (snapshot_->last_uid() == std::numeric_limits<std::uint32_t>::max()) return;
+  send(upstream.uid_fetch_index(uids_behind(snapshot_->last_uid())));
+}
+
+void WarmIndex::search_all(imap::ClientSession& upstream) {
+  all_search_.emplace().id = upstream.uid_search("ALL");
+  send(all_search_->id);
+}
+
+void WarmIndex::on_event(const imap::Event& event, imap::ClientSession& upstream,
+                         const MailboxIndex& mailbox, bool selected) {
+  if (state_ != State::kRunning) return;
+  std::visit(Overloaded{
+                 [&](const imap::SearchResult& result) { on_search_result(result); },
+                 [&](const imap::MessageInfo& info) { on_message(info); },
+                 [&](const imap::Completed& completed) { on_completed(completed); },
+                 [](const auto&) {},
+             },
+             event);
+  if (selected && sent_.empty()) judge(upstream, mailbox);
+}
+
+void WarmIndex::on_message(const imap::MessageInfo& info) {
+  if (info.uid_conflict || rows_.size() > max_messages_) distrusted_ = true;
+  if (!info.uid || distrusted_) return;
+  if (info.deleted.value_or(false)) deleted_.add(*info.uid);
+  if (info.rfc822_size) rows_.push_back({info.uid->value(), info.sequence, *info.rfc822_size});
+}
+
+void WarmIndex::on_search_result(const imap::SearchResult& result) {
+  if (!result.command) return;
+  Search* const search = *result.command == deleted_search_.id               ? &deleted_search_
+                         : all_search_ && *result.command == all_search_->id ? &*all_search_
+                                                                             : nullptr;
+  if (search == nullptr) return;
+  search->has_result = true;
+  for (const imap::UidSet::Range& range : result.uids.ranges()) {
+    search->found.add(range.first, range.last);
+  }
+}
+
+void WarmIndex::on_completed(const imap::Completed& completed) {
+  const auto sent = std::ranges::find(sent_, completed.id);
+  if (sent == sent_.end()) return;
+  sent_.erase(sent);
+  if (completed.status != imap::Status::kOk) distrusted_ = true;
+  // OK without a result: servers that lost their state say that to everything.
+  if (completed.id == deleted_search_.id && !deleted_search_.has_result) distrusted_ = true;
+  if (all_search_ && completed.id == all_search_->id && !all_search_->has_result) {
+    distrusted_ = true;
+  }
+}
+
+void WarmIndex::judge(imap::ClientSession& upstream, const MailboxIndex& mailbox) {
+  const bool same = mailbox.uid_validity() == snapshot_->uid_validity() && mailbox.exists_known();
+  if (distrusted_ || !same) {
+    state_ = State::kUseless;
+    return;
+  }
+  sort_rows();
+  for (const imap::UidSet::Range& range : deleted_search_.found.ranges()) {
+    deleted_.add(range.first, range.last);
+  }
+  if (all_there(mailbox)) {
+    take_new();
+  } else if (all_search_) {
+    take_found(upstream, mailbox);
+  } else {
+    search_all(upstream);
+  }
+}
+
+/// By UID, each once.
+void WarmIndex::sort_rows() {
+  std::ranges::stable_sort(rows_, {}, &Row::uid);
+  const auto repeated = std::ranges::unique(rows_, {}, &Row::uid);
+  rows_.erase(repeated.begin(), repeated.end());
+}
+
+// The snapshot's messages and the new ones make up EXISTS, and the new ones are numbered right
+// behind: none can have gone. Numbers that moved meanwhile prove nothing.
+bool WarmIndex::all_there(const MailboxIndex& mailbox) const {
+  if (mailbox.numbers_moved()) return false;
+  std::uint64_t messages = snapshot_->size();
+  const auto first_new = std::ranges::upper_bound(rows_, snapshot_->last_uid(), {}, &Row::uid);
+  for (auto row = first_new; row != rows_.end(); ++row) {
+    if (row->sequence != ++messages) return false;
+  }
+  return messages == mailbox.exists() && messages <= max_messages_;
+}
+
+void WarmIndex::take_new() {
+  const auto first_new = std::ranges::upper_bound(rows_, snapshot_->last_uid(), {}, &Row::uid);
+  if (first_new != rows_.end()) {
+    const auto next = std::make_shared<MailboxSnapshot>(snapshot_->uid_validity());
+    next->reserve(snapshot_->size() + static_cast<std::size_t>(rows_.end() - first_new));
+    for (std::size_t i = 0; i < snapshot_->size(); ++i) {
+      next->append(snapshot_->uids()[i], snapshot_->octets(i));
+    }
+    for (auto row = first_new; row != rows_.end(); ++row) next->append(row->uid, row->octets);
+    snapshot_ = next;
+  }
+  sequence_map_ = SequenceMap(snapshot_);
+  state_ = State::kDone;
+}
+
+// The search says which messages exist; snapshot and rows know their sizes.
+void WarmIndex::take_found(imap::ClientSession& upstream, const MailboxIndex& mailbox) {
+  const imap::UidSet& all = all_search_->found;
+  const std::uint64_t count = all.size();
+  if (count != mailbox.exists() || count > max_messages_) {
+    state_ = State::kUseless;
+    return;
+  }
+  const auto next = std::make_shared<MailboxSnapshot>(snapshot_->uid_validity());
+  next->reserve(count);
+  imap::UidSet missing;
+  std::size_t index = 0;
+  auto row = rows_.cbegin();
+  for (const imap::UidSet::Range& range : all.ranges()) {
+    for (std::uint64_t value = range.first.value(); value <= range.last.value(); ++value) {
+      const auto uid = static_cast<std::uint32_t>(value);
+      while (index < snapshot_->size() && snapshot_->uids()[index] < uid) ++index;
+      while (row != rows_.cend() && row->uid < uid) ++row;
+      if (index < snapshot_->size() && snapshot_->uids()[index] == uid) {
+        next->append(uid, snapshot_->octets(index));
+      } else if (row != rows_.cend() && row->uid == uid) {
+        next->append(uid, row->octets);
+      } else {
+        missing.add(imap::Uid(uid));
+      }
+    }
+  }
+  if (!missing.empty()) {
+    ask_sizes(upstream, missing);
+    return;
+  }
+  next->shrink();
+  if (*next != *snapshot_) snapshot_ = next;
+  if (!mailbox.numbers_moved()) sequence_map_ = SequenceMap(snapshot_);
+  state_ = State::kDone;
+}
+
+void WarmIndex::ask_sizes(imap::ClientSession& upstream, const imap::UidSet& missing) {
+  // Where most are missing, a listing is shorter than the question.
+  if (std::exchange(sizes_asked_, true) || missing.size() > all_search_->found.size() / 2) {
+    state_ = State::kUseless;
+    return;
+  }
+  for (const std::string& piece : missing.chunks(kSetOctets)) send(upstream.uid_fetch_index(piece));
+}
+
+}  // namespace popbridge::bridge

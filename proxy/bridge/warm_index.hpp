@@ -1,0 +1,102 @@
+// WarmIndex: the opening of a mailbox that is known from an earlier session.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bridge/mailbox_index.hpp"
+#include "bridge/mailbox_snapshot.hpp"
+#include "bridge/maildrop.hpp"
+#include "bridge/sequence_map.hpp"
+#include "imap/client_session.hpp"
+#include "imap/response.hpp"
+#include "imap/uid_set.hpp"
+
+namespace popbridge::bridge {
+
+/// Asks, in the flight of SELECT, for mail behind the snapshot's last UID and for what others have
+/// flagged \Deleted. If EXISTS is then the number of messages known, the snapshot's are all still
+/// there, since a message that went cannot come back and a new one has a larger UID. Otherwise a
+/// search says which exist, and what is new in it is asked for its size. Nothing is believed that
+/// does not add up: then the mailbox must be listed as if nothing were known.
+class WarmIndex {
+ public:
+  enum class State {
+    kRunning,
+    kDone,     ///< see take_maildrop()
+    kUseless,  ///< list the mailbox
+  };
+
+  /// `snapshot`: with something in it.
+  WarmIndex(SnapshotPtr snapshot, std::size_t max_messages)
+      : snapshot_(std::move(snapshot)), max_messages_(max_messages) {}
+
+  /// Behind SELECT, in the same flight.
+  void start(imap::ClientSession& upstream);
+  /// Everything since then. `mailbox`: what SELECT has said so far, and has been told this event.
+  /// `selected`: SELECT has completed.
+  void on_event(const imap::Event& event, imap::ClientSession& upstream,
+                const MailboxIndex& mailbox, bool selected);
+  /// The server says that UIDs of this mailbox do not last (RFC 4315 section 3), or that it did
+  /// only a part of what it was asked (RFC 9738).
+  void distrust() { distrusted_ = true; }
+
+  [[nodiscard]] State state() const { return state_; }
+  // In kDone:
+  /// All messages; the snapshot given where nothing has changed.
+  [[nodiscard]] const SnapshotPtr& snapshot() const { return snapshot_; }
+  [[nodiscard]] Maildrop take_maildrop() const { return Maildrop(snapshot_, deleted_); }
+  [[nodiscard]] SequenceMap take_sequence_map() { return std::move(sequence_map_); }
+
+  /// A smaller mailbox is listed as quickly.
+  static constexpr std::size_t kLeastMessages = 50;
+  /// Up to here the search for all that exist costs a server nothing, so that it is not waited for
+  /// until it is needed (measured: Dovecot, 0.1 ms for each 1,000 messages).
+  static constexpr std::size_t kSearchedAtOnce = 5000;
+  /// New mail is looked for among so many UIDs. Not up to "*": that names the last message too, and
+  /// makes Dovecot read a file of the whole mailbox for its size (33 ms for 100,000 messages).
+  static constexpr std::uint32_t kNewUids = 100'000;
+
+ private:
+  struct Row {
+    std::uint32_t uid;
+    std::uint32_t sequence;
+    std::uint64_t octets;
+  };
+  /// A search that was sent, and what it brought.
+  struct Search {
+    imap::CommandId id;
+    bool has_result = false;
+    imap::UidSet found;
+  };
+
+  void send(imap::CommandId id) { sent_.push_back(id); }
+  void on_message(const imap::MessageInfo& info);
+  void on_search_result(const imap::SearchResult& result);
+  void on_completed(const imap::Completed& completed);
+  void judge(imap::ClientSession& upstream, const MailboxIndex& mailbox);
+  void search_all(imap::ClientSession& upstream);
+  void sort_rows();
+  [[nodiscard]] bool all_there(const MailboxIndex& mailbox) const;
+  void take_new();
+  void take_found(imap::ClientSession& upstream, const MailboxIndex& mailbox);
+  void ask_sizes(imap::ClientSession& upstream, const imap::UidSet& missing);
+
+  SnapshotPtr snapshot_;
+  std::size_t max_messages_;
+  State state_ = State::kRunning;
+  std::vector<imap::CommandId> sent_;  ///< not completed yet
+  Search deleted_search_;
+  std::optional<Search> all_search_;
+  imap::UidSet deleted_;   ///< by the search, and by what FETCH said
+  std::vector<Row> rows_;  ///< of messages whose size was told
+  SequenceMap sequence_map_;
+  bool sizes_asked_ = false;
+  bool distrusted_ = false;
+};
+
+}  // namespace popbridge::bridge
