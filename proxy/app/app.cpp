@@ -23,7 +23,7 @@ std::expected<void, std::string> App::open() {
       if (auto unused = net::ensure_port_unused(address); !unused) return unused;
     }
   }
-  for (unsigned i = 0; i < config_.threads; ++i) {
+  for (unsigned i = 0; i < config_.session.threads; ++i) {
     workers_.push_back(std::make_unique<Worker>(config_.session, hash_, logger_, counters_));
   }
   if (auto opened = open_listeners(config_.listen, ListenerKind::kPlain); !opened) return opened;
@@ -65,7 +65,7 @@ void App::log_start() {
   logger_.write(Level::kInfo, Line("started")
                                   .field("version", version())
                                   .field("upstream", text_of(config_.upstream))
-                                  .field("threads", std::uint64_t{config_.threads})
+                                  .field("threads", std::uint64_t{config_.session.threads})
                                   .field("max_sessions", config_.session.max_sessions));
 }
 

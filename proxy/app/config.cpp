@@ -35,6 +35,12 @@ constexpr std::uint64_t kMostThreads = 256;
 /// Less than a megabyte holds too little to be of use; a terabyte is a mistake.
 constexpr std::uint64_t kLeastCacheMemory = 1024UL * 1024;
 constexpr std::uint64_t kMostCacheMemory = 1024UL * 1024 * 1024 * 1024;
+/// Less than a few mails are not worth reading ahead; what one session may hold should stay small.
+constexpr std::uint64_t kLeastReadAhead = 4UL * 1024;
+constexpr std::uint64_t kMostReadAhead = 1024UL * 1024 * 1024;
+constexpr std::uint64_t kMostReadAheadTotal = kMostCacheMemory;
+/// Servers may close what idles for 30 minutes (RFC 9051 section 5.4).
+constexpr seconds kLongestKeepalive = std::chrono::minutes(25);
 constexpr std::size_t kMostListeners = 64;
 
 /// Descriptors of one session: client, upstream, and its file with --wire-log.
@@ -91,11 +97,14 @@ auto up_to(std::uint64_t most) {
   };
 }
 
-Parsed<std::size_t> parse_cache_memory(std::string_view text) {
-  if (text == "0") return 0;
-  auto size = parse_size(text, kLeastCacheMemory, kMostCacheMemory);
-  if (!size) return std::unexpected(size.error() + ", or 0 for no cache");
-  return static_cast<std::size_t>(*size);
+/// A size, or 0 for `nothing`.
+auto size_or_none(std::uint64_t least, std::uint64_t most, std::string_view nothing) {
+  return [=](std::string_view text) -> Parsed<std::uint64_t> {
+    if (text == "0") return 0;
+    auto size = parse_size(text, least, most);
+    if (!size) return std::unexpected(size.error() + ", or 0 for " + std::string(nothing));
+    return size;
+  };
 }
 
 /// Goes through all settings; after the first error nothing more is looked at.
@@ -291,15 +300,22 @@ void Checker::set_limits() {
   bridge::Settings& settings = config_.session.bridge;
   set(settings.login_timeout, "login-timeout", between(kShortestTimeout, kLongestTimeout));
   set(settings.idle_timeout, "idle-timeout", between(kShortestIdleTimeout, kLongestTimeout));
+  set(settings.upstream_keepalive, "upstream-keepalive", between(seconds(0), kLongestKeepalive));
+  set(settings.read_ahead_octets, "read-ahead",
+      size_or_none(kLeastReadAhead, kMostReadAhead, "nothing"));
+  set(config_.session.read_ahead_total_octets, "read-ahead-total",
+      size_or_none(kLeastReadAhead, kMostReadAheadTotal, "nothing"));
   set(config_.session.drain_timeout, "drain-timeout", between(seconds(0), kLongestDrainTimeout));
   set(config_.session.max_sessions, "max-sessions", up_to<std::size_t>(kMostSessions));
   set(settings.max_messages, "max-messages", up_to<std::size_t>(kMostMessages));
-  config_.threads = static_cast<unsigned>(std::clamp<std::uint64_t>(host_.cpus, 1, kMostThreads));
-  set(config_.threads, "threads", up_to<unsigned>(kMostThreads));
+  config_.session.threads =
+      static_cast<unsigned>(std::clamp<std::uint64_t>(host_.cpus, 1, kMostThreads));
+  set(config_.session.threads, "threads", up_to<unsigned>(kMostThreads));
 }
 
 void Checker::set_cache() {
-  set(config_.cache_memory, "cache-memory", parse_cache_memory);
+  set(config_.cache_memory, "cache-memory",
+      size_or_none(kLeastCacheMemory, kMostCacheMemory, "no cache"));
   set(config_.cache_file, "cache-file", parse_path);
   if (config_.cache_file.empty() || !error_.empty()) return;
   const Given& file = *given("cache-file");
@@ -392,7 +408,9 @@ std::size_t descriptors_for(std::size_t sessions, const Config& config) {
   const std::size_t wire_log = config.session.wire_log_directory.empty() ? 0 : 1;
   const std::size_t per_worker =
       kDescriptorsPerWorker + config.listen.size() + config.listen_tls.size();
-  return sessions * (kSocketsPerSession + wire_log) + config.threads * per_worker +
+  // Each user's last upstream connection may be waiting, while all sessions are somebody else's.
+  const std::size_t kept = config.session.bridge.upstream_keepalive.count() > 0 ? 1 : 0;
+  return sessions * (kSocketsPerSession + wire_log + kept) + config.session.threads * per_worker +
          kDescriptorReserve;
 }
 

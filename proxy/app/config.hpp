@@ -34,7 +34,6 @@ struct Config {
   std::vector<net::Address> listen_tls;
   std::size_t cache_memory = kDefaultCacheMemory;  ///< octets; 0: no index cache
   std::string cache_file;                          ///< empty: it lives in memory only
-  unsigned threads = 1;
   log::Level log_level = log::Level::kInfo;
   std::vector<Notice> notices;
 };

@@ -43,6 +43,10 @@ inline constexpr std::array kOptions = std::to_array<Option>({
      "the system's"},
     {"upstream-timeout", Group::kUpstream, Form::kSingle, Scope::kEverywhere, "SECONDS",
      "How long the upstream may go without any progress: connecting, answering, sending.", "60"},
+    {"upstream-keepalive", Group::kUpstream, Form::kSingle, Scope::kEverywhere, "SECONDS",
+     "How long a logged-in upstream connection waits after QUIT for the same user with the same "
+     "password, so that a poll need not log in; 0: it does not.",
+     "0"},
     {"listen", Group::kListeners, Form::kList, Scope::kEverywhere, "ADDR:PORT",
      "Where to accept POP3 (with STLS if there is a certificate), IPv4 or [IPv6]; port 0 takes any "
      "free one; repeatable; \"none\" for no such listener.",
@@ -81,6 +85,12 @@ inline constexpr std::array kOptions = std::to_array<Option>({
      "1000, or fewer if RLIMIT_NOFILE allows fewer"},
     {"max-messages", Group::kLimits, Form::kSingle, Scope::kEverywhere, "NUMBER",
      "Messages in one maildrop, 8 octets of memory each; a larger folder is refused.", "1000000"},
+    {"read-ahead", Group::kLimits, Form::kSingle, Scope::kEverywhere, "SIZE",
+     "How much is read ahead of a client that reads its messages in order: octets, or with K, M or "
+     "G; 0 for nothing. A larger message is passed on as it comes.",
+     "1M"},
+    {"read-ahead-total", Group::kLimits, Form::kSingle, Scope::kEverywhere, "SIZE",
+     "How much that may be for all sessions together.", "64M"},
     {"cache-memory", Group::kLimits, Form::kSingle, Scope::kEverywhere, "SIZE",
      "Memory for the UIDs and sizes of mailboxes seen before, so that the next session asks for "
      "changes only: octets, or with K, M or G; 0 for none.",

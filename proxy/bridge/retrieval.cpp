@@ -321,10 +321,11 @@ void Retrieval::on_completed(const imap::Completed& completed, imap::ClientSessi
     break_off("the server left out a part of the message");
     return;
   }
-  fail(nil_seen_ ? State::kFailed : State::kMissing,
+  // Dovecot gives NIL for what another session has just expunged, and says so in the code.
+  const bool nil = nil_seen_ && completed.code.code != imap::Code::kExpungeIssued;
+  fail(nil ? State::kFailed : State::kMissing,
        {pop3::ResponseCode::kSysTemp, "mail server does not give this message now",
-        nil_seen_ ? "server answered OK with an empty body item"
-                  : "server answered OK without a body"});
+        nil ? "server answered OK with an empty body item" : "server answered OK without a body"});
 }
 
 void Retrieval::fail(State state, Failure failure) {

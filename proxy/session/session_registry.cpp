@@ -1,5 +1,6 @@
 #include "session/session_registry.hpp"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -14,7 +15,8 @@ SessionRegistry::SessionRegistry(net::EventLoop& loop, const Settings& settings,
       settings_(settings),
       logger_(logger),
       counters_(counters),
-      pool_(loop, hash, settings.bridge.upstream_keepalive, settings.max_kept_upstreams),
+      pool_(loop, hash, settings.bridge.upstream_keepalive,
+            settings.max_sessions / std::max(1U, settings.threads)),
       sweep_(loop, [this] { sweep(); }),
       drain_deadline_(loop, [this] { abort_all(); }) {}
 

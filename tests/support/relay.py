@@ -34,7 +34,7 @@ class Relay:
         self._from_server = 0
         self._lock = threading.Condition()
         self._wake_read, self._wake_write = socket.socketpair()
-        self._stopping = False
+        self._stopping = self._cutting = False
         self._links = []
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -101,6 +101,13 @@ class Relay:
             self._allowance = None
         self._wake()
 
+    def cut(self):
+        """Ends all connections; new ones are relayed again. Returns when it is done."""
+        with self._lock:
+            self._cutting = True
+            self._wake()
+            self._lock.wait_for(lambda: not self._cutting)
+
     # The thread.
 
     def _wake(self):
@@ -121,6 +128,8 @@ class Relay:
             with self._lock:
                 if self._stopping:
                     break
+                if self._cutting:
+                    self._cut()
                 for link in list(self._links):
                     self._flush(link)
                     self._balance(link)
@@ -129,6 +138,16 @@ class Relay:
             link.server.close()
         for item in (self.listener, self._wake_read, self._wake_write, self._selector):
             item.close()
+
+    def _cut(self):
+        for link in self._links:
+            for end in (link.client, link.server):
+                if end in self._selector.get_map():
+                    self._selector.unregister(end)
+                end.close()
+        self._links.clear()
+        self._cutting = False
+        self._lock.notify_all()
 
     def _next_due(self):
         due = [queue[0][0] for link in self._links for to, queue in link.queues.items()

@@ -70,7 +70,7 @@ TEST_CASE("an upstream alone is enough, and the defaults are what --help says", 
   REQUIRE(config->listen.size() == 1);
   CHECK(config->listen.front().text() == "127.0.0.1:1110");
   CHECK(config->listen_tls.empty());
-  CHECK(config->threads == 2);
+  CHECK(config->session.threads == 2);
   CHECK(config->log_level == Level::kInfo);
   CHECK(config->notices.empty());
 }
@@ -121,7 +121,7 @@ TEST_CASE("every setting arrives where it belongs", "[app]") {
   CHECK(config->session.drain_timeout == 0s);
   CHECK(config->session.max_sessions == 50);
   CHECK(config->session.bridge.max_messages == 10);
-  CHECK(config->threads == 3);
+  CHECK(config->session.threads == 3);
   CHECK(config->log_level == Level::kDebug);
   CHECK(config->session.wire_log_directory == "/trace");
 }
@@ -287,7 +287,7 @@ TEST_CASE("threads are never more than the CPUs unless asked for", "[app]") {
   machine.cpus = 1000;
   const auto config = configure(with_upstream({}), {}, machine);
   REQUIRE(config);
-  CHECK(config->threads == 256);
+  CHECK(config->session.threads == 256);
 }
 
 TEST_CASE("the index cache has a size, and a file whose directory must be there", "[app]") {

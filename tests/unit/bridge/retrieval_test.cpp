@@ -98,6 +98,8 @@ TEST_CASE("What the server gives instead of a message decides the state") {
   for (const Case& test : {
            Case{"nothing", "t1 OK\r\n", State::kMissing},
            Case{"NIL", "* 1 FETCH (UID 5 BODY[] NIL)\r\nt1 OK\r\n", State::kFailed},
+           Case{"NIL, because it was expunged",
+                "* 1 FETCH (UID 5 BODY[] NIL)\r\nt1 OK [EXPUNGEISSUED] gone\r\n", State::kMissing},
            Case{"an empty string", "* 1 FETCH (UID 5 BODY[] \"\")\r\nt1 OK\r\n", State::kFailed},
            Case{"an empty literal", "* 1 FETCH (UID 5 BODY[] {0}\r\n)\r\nt1 OK\r\n",
                 State::kFailed},
