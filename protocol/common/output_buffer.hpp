@@ -25,6 +25,8 @@ class OutputBuffer {
       octets_.append(octets);
     }
   }
+  /// `octets` more are about to be appended, in pieces: makes room for all of them at once.
+  void reserve(std::size_t octets);
   /// As append(), and the whole buffer is wiped when it is next emptied.
   void append_secret(std::string_view octets);
   /// Valid until the next non-const call.

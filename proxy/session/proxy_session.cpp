@@ -171,7 +171,12 @@ void ProxySession::settle() {
     client_->set_reading(securing_client_ ||
                          (bridge_.client().wants_input() && !flow_.congested()));
   }
-  if (upstream_) upstream_->set_reading(securing_upstream_ || bridge_.wants_upstream_input());
+  if (upstream_) {
+    upstream_->set_reading(securing_upstream_ || bridge_.wants_upstream_input());
+    const imap::ClientSession* engine = bridge_.upstream();
+    upstream_->set_quick_ack(securing_upstream_ ||
+                             (engine != nullptr && engine->commands_in_flight() > 0));
+  }
   if (const auto deadline = bridge_.next_deadline()) {
     timer_.arm_at(*deadline);
   } else {
@@ -209,7 +214,6 @@ void ProxySession::on_upstream_connected(
   if (!connected) {
     bridge_.upstream_lost(connected.error());
   } else {
-    (*connected)->set_quick_ack(true);
     upstream_ = std::move(*connected);
     upstream_->set_observer(&upstream_side_);
     bridge_.upstream_connected(random_tag_prefix());

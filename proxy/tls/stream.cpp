@@ -40,6 +40,9 @@ void Stream::set_observer(net::StreamObserver* observer) {
 void Stream::set_reading(bool reading) {
   impl_->set_reading(reading);
 }
+void Stream::set_quick_ack(bool on) {
+  impl_->set_quick_ack(on);
+}
 void Stream::write(std::string_view octets) {
   impl_->write(octets);
 }

@@ -28,6 +28,7 @@ class Stream::Impl final : public net::StreamObserver {
 
   void set_observer(net::StreamObserver* observer) { observer_ = observer; }
   void set_reading(bool reading);
+  void set_quick_ack(bool on) { transport_->set_quick_ack(on); }
   void write(std::string_view octets);
   [[nodiscard]] std::size_t queued_bytes() const;
   void close_after_flush();
