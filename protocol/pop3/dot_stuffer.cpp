@@ -40,8 +40,8 @@ void DotStuffer::feed(std::string_view chunk, OutputBuffer& out) {
   } else if (at_line_start_ && chunk.front() == '.') {
     out.append(".");
   }
-  for (std::size_t i = next_irregular(chunk, 1); i < chunk.size();
-       i = next_irregular(chunk, i + 1)) {
+  IrregularOctets irregular(chunk);
+  for (std::size_t i = irregular.next(); i < chunk.size(); i = irregular.next()) {
     if (chunk[i - 1] == '\r') {
       append_until(i - 1);
       append_line_end();
