@@ -59,6 +59,9 @@ class ByteStream {
   /// Takes all of `octets` (written at once, or copied and queued). One call is one TLS record when
   /// it is at most 16384 octets. Errors are reported later by on_closed().
   virtual void write(std::string_view octets) = 0;
+  /// While on, write() may keep octets back, so that those of several calls go to the kernel
+  /// together, each still a record of its own; turning it off lets them go.
+  virtual void set_gathering(bool on) = 0;
   /// Octets taken by write() that the kernel does not have yet.
   [[nodiscard]] virtual std::size_t queued_bytes() const = 0;
   /// Writes what is queued, sends close_notify (TLS) and FIN, reads and drops what still comes in

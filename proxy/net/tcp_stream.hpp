@@ -22,6 +22,7 @@ class TcpStream final : public ByteStream {
   void set_reading(bool reading) override;
   void set_quick_ack(bool on) override;
   void write(std::string_view octets) override;
+  void set_gathering(bool) override {}  ///< one call is one write
   [[nodiscard]] std::size_t queued_bytes() const override;
   void close_after_flush() override;
   void abort() override;

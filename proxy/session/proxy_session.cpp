@@ -137,13 +137,16 @@ bool ProxySession::write_client() {
   pop3::ServerSession& engine = bridge_.client();
   const std::size_t unit = client_in_tls_ ? kRecordOctets : kWriteOctets;
   bool moved = false;
-  while (client_ && engine.pending_output_size() > 0 && !flow_.congested()) {
+  if (!client_) return false;
+  client_->set_gathering(true);
+  while (engine.pending_output_size() > 0 && !flow_.congested()) {
     const std::string_view octets = engine.pending_output(unit);
     client_->write(octets);
     engine.consume_output(octets.size());
     moved = true;
     watch_queue();
   }
+  client_->set_gathering(false);
   return moved;
 }
 

@@ -46,6 +46,9 @@ void Stream::set_quick_ack(bool on) {
 void Stream::write(std::string_view octets) {
   impl_->write(octets);
 }
+void Stream::set_gathering(bool on) {
+  impl_->set_gathering(on);
+}
 std::size_t Stream::queued_bytes() const {
   return impl_->queued_bytes();
 }
