@@ -14,7 +14,8 @@ InputBuffer::InputBuffer(InputBuffer&& other) noexcept
       capacity_(std::exchange(other.capacity_, 0)),
       begin_(std::exchange(other.begin_, 0)),
       end_(std::exchange(other.end_, 0)),
-      touched_(std::exchange(other.touched_, 0)) {}
+      touched_(std::exchange(other.touched_, 0)),
+      may_hold_secrets_(other.may_hold_secrets_) {}
 
 InputBuffer& InputBuffer::operator=(InputBuffer&& other) noexcept {
   if (this != &other) {
@@ -24,6 +25,7 @@ InputBuffer& InputBuffer::operator=(InputBuffer&& other) noexcept {
     begin_ = std::exchange(other.begin_, 0);
     end_ = std::exchange(other.end_, 0);
     touched_ = std::exchange(other.touched_, 0);
+    may_hold_secrets_ = other.may_hold_secrets_;
   }
   return *this;
 }
@@ -51,7 +53,7 @@ std::span<char> InputBuffer::space(std::size_t minimum) {
 void InputBuffer::commit(std::size_t count) {
   assert(count <= capacity_ - end_);
   end_ += count;
-  touched_ = std::max(touched_, end_);
+  if (may_hold_secrets_) touched_ = std::max(touched_, end_);
 }
 
 void InputBuffer::append(std::string_view octets) {
@@ -80,7 +82,12 @@ void InputBuffer::resize_block(std::size_t capacity) {
   block_ = std::move(block);
   capacity_ = capacity;
   begin_ = 0;
-  end_ = touched_ = unread;
+  end_ = unread;
+  touched_ = may_hold_secrets_ ? unread : 0;
+}
+
+void InputBuffer::end_of_secrets() {
+  may_hold_secrets_ = false;
 }
 
 void InputBuffer::wipe_block() {

@@ -9,7 +9,8 @@
 namespace popbridge {
 
 /// One growable block, filled at the end and emptied at the front. It holds no memory while empty,
-/// so an idle connection costs nothing, and it wipes what it gives back (it has seen passwords).
+/// so an idle connection costs nothing, and it wipes what it gives back unless told that no secret
+/// comes any more.
 /// Not thread-safe; owned by one engine.
 class InputBuffer {
  public:
@@ -40,6 +41,10 @@ class InputBuffer {
   /// Forgets the first `count` octets; count <= size(). The block itself is given back by the next
   /// release_if_empty() or space(), so views into consumed octets stay readable until then.
   void consume(std::size_t count) { begin_ += count; }
+  /// What arrived until now is the last that may hold a secret, such as a password or its echo: it
+  /// is wiped, and what comes later is not. Wiping is a second write of every octet, which would
+  /// be felt where messages pass.
+  void end_of_secrets();
   /// Gives the block back if nothing is left in it.
   void release_if_empty();
 
@@ -51,7 +56,8 @@ class InputBuffer {
   std::size_t capacity_ = 0;
   std::size_t begin_ = 0;
   std::size_t end_ = 0;
-  std::size_t touched_ = 0;  ///< the octets of the block that ever held input: what must be wiped
+  std::size_t touched_ = 0;  ///< the octets of the block that ever held input and must be wiped
+  bool may_hold_secrets_ = true;
 };
 
 }  // namespace popbridge

@@ -40,6 +40,13 @@ void OutputBuffer::append(OutputBuffer&& other) {
   other.clear();
 }
 
+void OutputBuffer::reserve(std::size_t octets) {
+  if (octets_.capacity() - octets_.size() < octets && !holds_secret_) {
+    // At least twice, so that many small requests stay linear.
+    octets_.reserve(std::max(octets_.size() + octets, 2 * octets_.size()));
+  }
+}
+
 void OutputBuffer::append_secret(std::string_view octets) {
   holds_secret_ = true;
   if (octets_.capacity() - octets_.size() < octets.size()) {

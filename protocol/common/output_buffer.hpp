@@ -27,8 +27,8 @@ class OutputBuffer {
   }
   /// As append(); takes the other's memory over where nothing is pending here.
   void append(OutputBuffer&& other);
-  /// Makes room for `octets` in all, for who knows what will come.
-  void reserve(std::size_t octets) { octets_.reserve(octets); }
+  /// `octets` more are about to be appended, in pieces: makes room for all of them at once.
+  void reserve(std::size_t octets);
   /// As append(), and the whole buffer is wiped when it is next emptied.
   void append_secret(std::string_view octets);
   /// Valid until the next non-const call.

@@ -251,6 +251,7 @@ void ClientSession::on_login_succeeded(const ResponseCode& code) {
     capabilities_ = CapabilitySet();
   }
   forget_login();
+  input_.end_of_secrets();
 }
 
 void ClientSession::note_capabilities(std::string_view words) {

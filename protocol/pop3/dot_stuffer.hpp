@@ -1,6 +1,7 @@
 // DotStuffer: message octets to POP3 multi-line octets (RFC 1939 section 3, RFC 5322 section 2.3).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 
@@ -14,6 +15,11 @@ namespace popbridge::pop3 {
 /// 8-bit too, passes as it is.
 class DotStuffer {
  public:
+  /// Room that so many octets mostly find enough, with their stuffed dots, repaired line ends and the
+  /// end of the message: where a buffer must grow it is copied.
+  [[nodiscard]] static constexpr std::size_t room_for(std::size_t octets) {
+    return octets + octets / 32 + 64;
+  }
   /// Appends the transformed `chunk` to `out`. A stuffed pair is always appended whole.
   void feed(std::string_view chunk, OutputBuffer& out);
   /// Adds the missing last CRLF if the message did not end with a line end, then ".CRLF".

@@ -6,11 +6,6 @@ namespace popbridge::pop3 {
 namespace {
 
 constexpr std::string_view kCrlf = "\r\n";
-/// Room for the status line, the last line end and the final dot.
-constexpr std::size_t kFrameOctets = 128;
-/// Of so many octets one more may be a stuffed dot without a second allocation.
-constexpr std::size_t kOctetsPerDot = 256;
-
 }  // namespace
 
 MessageAnswer::MessageAnswer(std::string_view text, std::optional<std::uint64_t> top_lines)
@@ -20,7 +15,7 @@ MessageAnswer::MessageAnswer(std::string_view text, std::optional<std::uint64_t>
 }
 
 void MessageAnswer::expect(std::size_t octets) {
-  octets_.reserve(octets + octets / kOctetsPerDot + kFrameOctets);
+  octets_.reserve(DotStuffer::room_for(octets));
 }
 
 // Stuffing changes neither where lines end nor which of them is empty, so what was stuffed can be

@@ -51,9 +51,17 @@ class ByteStream {
   /// Streams begin paused. Turning it on delivers what is buffered inside first, in a later loop
   /// turn, never from inside this call.
   virtual void set_reading(bool reading) = 0;
+  /// A hint: the other side is in the middle of an answer, or no longer so. While it is, what has
+  /// arrived is acknowledged at once (Linux TCP_QUICKACK): a server that writes an answer in small
+  /// pieces with Nagle's algorithm on waits for that, and delayed acknowledgements cost 40 ms a
+  /// piece. Off at first; an acknowledgement that nobody waits for is a packet for nothing.
+  virtual void set_quick_ack(bool on) = 0;
   /// Takes all of `octets` (written at once, or copied and queued). One call is one TLS record when
   /// it is at most 16384 octets. Errors are reported later by on_closed().
   virtual void write(std::string_view octets) = 0;
+  /// While on, write() may keep octets back, so that those of several calls go to the kernel
+  /// together, each still a record of its own; turning it off lets them go.
+  virtual void set_gathering(bool on) = 0;
   /// Octets taken by write() that the kernel does not have yet.
   [[nodiscard]] virtual std::size_t queued_bytes() const = 0;
   /// Writes what is queued, sends close_notify (TLS) and FIN, reads and drops what still comes in

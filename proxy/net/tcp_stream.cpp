@@ -129,6 +129,7 @@ void TcpStream::Core::on_alloc(uv_handle_t* handle, std::size_t, uv_buf_t* buffe
   }
   if (core.finishing) space = core.loop.scratch();
   core.no_room_ = space.empty();
+  core.room_ = space.size();
   buffer->base = space.data();
   buffer->len = space.size();
 }
@@ -153,10 +154,14 @@ void TcpStream::Core::on_read(uv_stream_t* stream, ssize_t count, const uv_buf_t
 }
 
 void TcpStream::Core::received(std::size_t count) {
-  // The kernel falls back to delayed acknowledgements by itself, so this is said each time.
-  if (quick_ack) set_option(descriptor_of(tcp), IPPROTO_TCP, TCP_QUICKACK, 1);
   read_since_failure_ = true;
+  wrote_ = false;
   if (!finishing && observer != nullptr) observer->on_read(count);
+  // The kernel falls back to delayed acknowledgements by itself, so this is said after each read;
+  // but not while more is there to be read, nor when what the observer wrote has said it.
+  if (quick_ack && !wrote_ && count < room_ && !closing_) {
+    set_option(descriptor_of(tcp), IPPROTO_TCP, TCP_QUICKACK, 1);
+  }
 }
 
 void TcpStream::Core::end_of_input() {
@@ -192,6 +197,7 @@ void TcpStream::Core::write_or_queue(std::string_view octets) {
     fail_later(taken);
     return;
   }
+  wrote_ = true;
   if (taken > 0) octets.remove_prefix(static_cast<std::size_t>(taken));
   if (!octets.empty()) submit(std::string(octets));
 }

@@ -20,14 +20,13 @@ class TcpStream final : public ByteStream {
 
   void set_observer(StreamObserver* observer) override;
   void set_reading(bool reading) override;
+  void set_quick_ack(bool on) override;
   void write(std::string_view octets) override;
+  void set_gathering(bool) override {}  ///< one call is one write
   [[nodiscard]] std::size_t queued_bytes() const override;
   void close_after_flush() override;
   void abort() override;
 
-  /// Linux TCP_QUICKACK after each read: servers that write a response in small pieces with Nagle's
-  /// algorithm on otherwise cost 40 ms a request. For upstream connections.
-  void set_quick_ack(bool on);
   [[nodiscard]] const Address& peer() const;
   [[nodiscard]] const Address& local() const;
 

@@ -58,6 +58,8 @@ struct TcpStream::Core final : HandleCore {
   bool reading_active_ = false;  ///< between uv_read_start() and uv_read_stop() or the end of input
   bool in_alloc_ = false;        ///< libuv 1.44 cannot bear a stop or close in there
   bool close_after_alloc_ = false;
+  std::size_t room_ = 0;  ///< size of the last read_space()
+  bool wrote_ = false;    ///< since the last read: what was sent carries the acknowledgement
   bool no_room_ = false;  ///< the last read_space() was empty
   bool input_ended_ = false;
   bool output_ended_ = false;  ///< FIN is sent

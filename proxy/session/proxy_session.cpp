@@ -139,13 +139,16 @@ bool ProxySession::write_client() {
   pop3::ServerSession& engine = bridge_.client();
   const std::size_t unit = client_in_tls_ ? kRecordOctets : kWriteOctets;
   bool moved = false;
-  while (client_ && engine.pending_output_size() > 0 && !flow_.congested()) {
+  if (!client_) return false;
+  client_->set_gathering(true);
+  while (engine.pending_output_size() > 0 && !flow_.congested()) {
     const std::string_view octets = engine.pending_output(unit);
     client_->write(octets);
     engine.consume_output(octets.size());
     moved = true;
     watch_queue();
   }
+  client_->set_gathering(false);
   return moved;
 }
 
@@ -173,7 +176,12 @@ void ProxySession::settle() {
     client_->set_reading(securing_client_ ||
                          (bridge_.client().wants_input() && !flow_.congested()));
   }
-  if (upstream_) upstream_->set_reading(securing_upstream_ || bridge_.wants_upstream_input());
+  if (upstream_) {
+    upstream_->set_reading(securing_upstream_ || bridge_.wants_upstream_input());
+    const imap::ClientSession* engine = bridge_.upstream();
+    upstream_->set_quick_ack(securing_upstream_ ||
+                             (engine != nullptr && engine->commands_in_flight() > 0));
+  }
   if (const auto deadline = bridge_.next_deadline()) {
     timer_.arm_at(*deadline);
   } else {
@@ -220,7 +228,6 @@ void ProxySession::on_upstream_connected(
   if (!connected) {
     bridge_.upstream_lost(connected.error());
   } else {
-    (*connected)->set_quick_ack(true);
     upstream_ = std::move(*connected);
     upstream_->set_observer(&upstream_side_);
     bridge_.upstream_connected(random_tag_prefix());

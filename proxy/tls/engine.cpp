@@ -17,11 +17,54 @@ namespace {
 constexpr std::size_t kMaxBarrenRecords = 100;
 /// RFC 8446 section 5.1: the most plaintext one record carries.
 constexpr std::size_t kMaxRecordOctets = 16384;
+/// RFC 5246 section 6.2.3: what encryption adds to one at most; in fact it is 22 octets or so.
+constexpr std::size_t kRecordOverhead = 2048 + 5;
+/// Room that is made for output when the first record of a long piece is written.
+constexpr std::size_t kBulkOctets = 4 * kMaxRecordOctets + kRecordOverhead;
 /// RFC 8446 section 5.1: a connection begins with a record of type handshake, or with a refusal.
 constexpr char kAlertRecord = 21;
 constexpr char kHandshakeRecord = 22;
 
 }  // namespace
+
+struct Engine::Bio {
+  static BIO* make(Engine& engine) {
+    static BIO_METHOD* const method = make_method();
+    BIO* const bio = method != nullptr ? BIO_new(method) : nullptr;
+    if (bio == nullptr) return nullptr;
+    BIO_set_data(bio, &engine);
+    BIO_set_init(bio, 1);
+    return bio;
+  }
+
+ private:
+  // OpenSSL calls these: an exception (out of memory) must not go through it.
+  static BIO_METHOD* make_method() {
+    BIO_METHOD* const method = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "popbridge");
+    if (method == nullptr) return nullptr;
+    BIO_meth_set_read_ex(method, &Bio::read);
+    BIO_meth_set_write_ex(method, &Bio::write);
+    BIO_meth_set_ctrl(method, &Bio::control);
+    return method;
+  }
+  static Engine& engine_of(BIO* bio) { return *static_cast<Engine*>(BIO_get_data(bio)); }
+  static int read(BIO* bio, char* into, std::size_t room, std::size_t* count) noexcept {
+    std::string_view& input = engine_of(bio).input_;
+    BIO_clear_retry_flags(bio);
+    *count = input.copy(into, room);
+    input.remove_prefix(*count);
+    if (*count > 0) return 1;
+    BIO_set_retry_read(bio);
+    return 0;
+  }
+  static int write(BIO* bio, const char* octets, std::size_t size, std::size_t* taken) noexcept {
+    BIO_clear_retry_flags(bio);
+    engine_of(bio).output_.append(octets, size);
+    *taken = size;
+    return 1;
+  }
+  static long control(BIO*, int command, long, void*) { return command == BIO_CTRL_FLUSH ? 1 : 0; }
+};
 
 void Engine::Free::operator()(ssl_st* connection) const {
   SSL_free(connection);
@@ -33,16 +76,13 @@ Engine::Engine(ssl_st* connection, Side side, std::string host)
     error_ = "TLS: no connection object: " + take_error("out of memory");
     return;
   }
-  BIO* in = BIO_new(BIO_s_mem());
-  BIO* out = BIO_new(BIO_s_mem());
-  if (in == nullptr || out == nullptr) {
-    BIO_free(in);
-    BIO_free(out);
+  BIO* const bio = Bio::make(*this);
+  if (bio == nullptr) {
     connection_.reset();
     error_ = "TLS: out of memory";
     return;
   }
-  SSL_set_bio(connection, in, out);
+  SSL_set_bio(connection, bio, bio);
   SSL_set_msg_callback(connection, &Engine::on_message);
   SSL_set_msg_callback_arg(connection, this);
 }
@@ -62,15 +102,12 @@ Engine::Step Engine::fail(std::string error) {
 }
 
 void Engine::receive(std::string_view ciphertext) {
-  if (ciphertext.empty() || !connection_) return;
+  if (ciphertext.empty()) return;
   if (!std::exchange(seen_input_, true)) {
     const char first = ciphertext.front();
     looks_like_tls_ = first == kHandshakeRecord || first == kAlertRecord;
   }
-  std::size_t taken = 0;
-  const int result =
-      BIO_write_ex(SSL_get_rbio(connection_.get()), ciphertext.data(), ciphertext.size(), &taken);
-  if (result != 1 || taken != ciphertext.size()) fail("TLS: out of memory");
+  input_ = ciphertext;
 }
 
 Engine::Step Engine::handshake() {
@@ -123,25 +160,40 @@ Engine::Step Engine::classify(int result) {
 Engine::ReadResult Engine::read(std::span<char> into) {
   if (!error_.empty()) return {.step = Step::kFailed};
   ERR_clear_error();
-  std::size_t count = 0;
-  const int result = SSL_read_ex(connection_.get(), into.data(), into.size(), &count);
-  if (barren_records_ > kMaxBarrenRecords) {
-    ERR_clear_error();
-    return {.step = fail("TLS: too many records without content")};
+  const bool ended = (SSL_get_shutdown(connection_.get()) & SSL_RECEIVED_SHUTDOWN) != 0;
+  ReadResult read{.step = ended ? Step::kEndOfInput : Step::kWantsInput};
+  while (read.count < into.size() && has_buffered()) {
+    const std::span<char> room = into.subspan(read.count);
+    std::size_t count = 0;
+    const int result = SSL_read_ex(connection_.get(), room.data(), room.size(), &count);
+    if (barren_records_ > kMaxBarrenRecords) {
+      ERR_clear_error();
+      read.step = fail("TLS: too many records without content");
+      break;
+    }
+    if (result != 1) {
+      read.step = classify(result);
+      break;
+    }
+    barren_records_ = 0;
+    read.count += count;
   }
-  if (result != 1) return {.step = classify(result)};
-  barren_records_ = 0;
-  return {.step = Step::kDone, .count = count};
+  // What stopped it is said again by the next call.
+  if (read.count > 0) read.step = Step::kDone;
+  return read;
 }
 
 bool Engine::write(std::string_view plaintext) {
+  const std::size_t room =
+      plaintext.size() < kMaxRecordOctets ? plaintext.size() + kRecordOverhead : kBulkOctets;
+  if (output_.empty()) output_.reserve(room);
   while (!plaintext.empty() && error_.empty()) {
     ERR_clear_error();
     std::size_t taken = 0;
     const int result = SSL_write_ex(connection_.get(), plaintext.data(),
                                     std::min(plaintext.size(), kMaxRecordOctets), &taken);
     if (result != 1) {
-      // Memory BIOs take everything, so there is nothing to wait for.
+      // Our BIO takes everything, so there is nothing to wait for.
       classify(result);
       fail("TLS: writing is not possible any more");
       break;
@@ -159,19 +211,11 @@ void Engine::shut_down() {
 }
 
 bool Engine::has_buffered() const {
-  return connection_ && (SSL_has_pending(connection_.get()) == 1 ||
-                         BIO_ctrl_pending(SSL_get_rbio(connection_.get())) > 0);
-}
-
-std::string_view Engine::output() const {
-  if (!connection_) return {};
-  char* octets = nullptr;
-  const long size = BIO_get_mem_data(SSL_get_wbio(connection_.get()), &octets);
-  return size > 0 ? std::string_view(octets, static_cast<std::size_t>(size)) : std::string_view();
+  return connection_ && (!input_.empty() || SSL_has_pending(connection_.get()) == 1);
 }
 
 void Engine::clear_output() {
-  if (connection_) static_cast<void>(BIO_reset(SSL_get_wbio(connection_.get())));
+  std::string().swap(output_);  // an assignment would keep the block
 }
 
 std::string Engine::description() const {

@@ -14,8 +14,9 @@ namespace popbridge::tls {
 
 enum class Side : std::uint8_t { kServer, kClient };
 
-/// Ciphertext in, plaintext out and the other way round, over two memory BIOs. Never blocks, calls
-/// nobody. After each call the caller sends output(). Owned by tls::Stream; not thread-safe.
+/// Ciphertext in, plaintext out and the other way round. Never blocks, calls nobody, and holds no
+/// buffer between calls but OpenSSL's for a record that has begun to arrive. After each call the
+/// caller sends output(). Owned by tls::Stream; not thread-safe.
 class Engine {
  public:
   /// What a step came to. After kFailed only output(), error() and the destructor are of use.
@@ -37,19 +38,23 @@ class Engine {
   Engine& operator=(const Engine&) = delete;
   ~Engine();
 
-  /// Copies received ciphertext in.
+  /// The received ciphertext that handshake() and read() take from now on, in place of what they
+  /// left of the last: the caller puts that in front. It must stay where it is until unread() is
+  /// empty.
   void receive(std::string_view ciphertext);
+  [[nodiscard]] std::string_view unread() const { return input_; }
   Step handshake();
   [[nodiscard]] bool established() const { return established_; }
+  /// As much plaintext as there is room for, or is there.
   ReadResult read(std::span<char> into);
-  /// Encrypts all of `plaintext` into output(), as records of at most 16384 octets. false: failed.
+  /// Adds all of `plaintext` to output(), as records of at most 16384 octets. false: failed.
   bool write(std::string_view plaintext);
   /// close_notify. Reading goes on.
   void shut_down();
   /// Received octets that read() has not turned into plaintext yet.
   [[nodiscard]] bool has_buffered() const;
   /// Ciphertext to send; valid until the next call. clear_output() when it was taken.
-  [[nodiscard]] std::string_view output() const;
+  [[nodiscard]] std::string_view output() const { return output_; }
   void clear_output();
   [[nodiscard]] const std::string& error() const { return error_; }
   [[nodiscard]] std::string description() const;
@@ -58,6 +63,8 @@ class Engine {
   struct Free {
     void operator()(ssl_st* connection) const;
   };
+  /// OpenSSL's way to input_ and output_. One for all engines, with the engine as its data.
+  struct Bio;
   static void on_message(int written, int version, int content_type, const void* octets,
                          std::size_t size, ssl_st* connection, void* engine);
   Step fail(std::string error);
@@ -67,6 +74,8 @@ class Engine {
   std::unique_ptr<ssl_st, Free> connection_;
   Side side_;
   std::string host_;
+  std::string_view input_;
+  std::string output_;
   std::string error_;
   bool established_ = false;
   bool seen_input_ = false;

@@ -40,8 +40,14 @@ void Stream::set_observer(net::StreamObserver* observer) {
 void Stream::set_reading(bool reading) {
   impl_->set_reading(reading);
 }
+void Stream::set_quick_ack(bool on) {
+  impl_->set_quick_ack(on);
+}
 void Stream::write(std::string_view octets) {
   impl_->write(octets);
+}
+void Stream::set_gathering(bool on) {
+  impl_->set_gathering(on);
 }
 std::size_t Stream::queued_bytes() const {
   return impl_->queued_bytes();

@@ -39,7 +39,9 @@ class Stream final : public net::ByteStream {
 
   void set_observer(net::StreamObserver* observer) override;
   void set_reading(bool reading) override;
+  void set_quick_ack(bool on) override;
   void write(std::string_view octets) override;
+  void set_gathering(bool on) override;
   /// Plaintext not yet encrypted and ciphertext not yet in the kernel.
   [[nodiscard]] std::size_t queued_bytes() const override;
   void close_after_flush() override;

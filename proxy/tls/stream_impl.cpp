@@ -9,9 +9,9 @@ namespace {
 
 /// How long close_after_flush() waits for a handshake that must end before the rest can be sent.
 constexpr std::chrono::milliseconds kHandshakeLinger{5'000};
-/// Ciphertext given to the engine at a time, so that its memory BIO, which never shrinks, stays
-/// small on idle connections.
-constexpr std::size_t kFeedOctets = 16 * 1024;
+/// Ciphertext handed to the transport at a time: four full records, which one write of a socket
+/// takes as a rule.
+constexpr std::size_t kFlushOctets = 64 * 1024;
 /// Plaintext encrypted at a time: one full record.
 constexpr std::size_t kRecordOctets = 16 * 1024;
 
@@ -46,6 +46,7 @@ void Stream::Impl::start(ssl_st* connection, Side side, const std::string& host,
   context_ = std::move(context);
   engine_.emplace(connection, side, host);
   received_ = first_octets;
+  engine_->receive(received_);
   transport_->set_observer(this);
   update_transport_reading();
   later_.schedule();
@@ -64,8 +65,25 @@ void Stream::Impl::let_go(std::unique_ptr<Impl> impl) {
 
 void Stream::Impl::on_read(std::size_t count) {
   const Entry entry(*this);
-  received_.append(loop_.scratch().data(), count);
+  const std::string_view octets(loop_.scratch().data(), count);
+  if (engine_->unread().empty()) {
+    engine_->receive(octets);
+  } else {
+    std::string all(engine_->unread());
+    received_.swap(all.append(octets));
+    engine_->receive(received_);
+  }
   pump();
+}
+
+void Stream::Impl::keep_unread() {
+  const std::string_view unread = engine_->unread();
+  if (unread.empty()) {
+    std::string().swap(received_);  // an assignment would keep the block
+  } else if (received_.empty()) {
+    received_ = unread;
+    engine_->receive(received_);
+  }
 }
 
 void Stream::Impl::on_eof() {
@@ -112,13 +130,19 @@ void Stream::Impl::write(std::string_view octets) {
     const std::string_view record = octets.substr(0, kRecordOctets);
     octets.remove_prefix(record.size());
     write_failed_ = transport_dead_ || !engine_->write(record);
-    flush();
+    if (engine_->output().size() >= kFlushOctets) flush();
   }
+  if (!gathering_) flush();
   if (write_failed_) later_.schedule();
 }
 
+void Stream::Impl::set_gathering(bool on) {
+  gathering_ = on;
+  if (!on && state_ == State::kOpen) flush();
+}
+
 std::size_t Stream::Impl::queued_bytes() const {
-  return unsent_.size() + transport_->queued_bytes();
+  return unsent_.size() + engine_->output().size() + transport_->queued_bytes();
 }
 
 void Stream::Impl::close_after_flush() {
@@ -147,25 +171,23 @@ void Stream::Impl::pump() {
   if (state_ == State::kHandshaking) shake_hands();
   if (state_ == State::kOpen) deliver();
   settle();
+  keep_unread();
   update_transport_reading();
 }
 
 void Stream::Impl::shake_hands() {
-  for (;;) {
-    const Engine::Step step = engine_->handshake();
-    flush();
-    switch (step) {
-      case Engine::Step::kDone:
-        opened();
-        return;
-      case Engine::Step::kWantsInput:
-        if (!feed()) return;
-        break;
-      case Engine::Step::kEndOfInput:
-      case Engine::Step::kFailed:
-        die(engine_->error());
-        return;
-    }
+  const Engine::Step step = engine_->handshake();
+  flush();
+  switch (step) {
+    case Engine::Step::kDone:
+      opened();
+      break;
+    case Engine::Step::kWantsInput:
+      break;
+    case Engine::Step::kEndOfInput:
+    case Engine::Step::kFailed:
+      die(engine_->error());
+      break;
   }
 }
 
@@ -193,6 +215,8 @@ void Stream::Impl::deliver() {
       reading_ = false;
       return;
     }
+    // The observer may use the loop's scratch as we do: TLS within TLS.
+    if (space.data() == loop_.scratch().data()) keep_unread();
     const Engine::ReadResult read = engine_->read(space);
     flush();
     switch (read.step) {
@@ -200,8 +224,7 @@ void Stream::Impl::deliver() {
         asked->on_read(read.count);
         break;
       case Engine::Step::kWantsInput:
-        if (!feed()) return;
-        break;
+        return;
       case Engine::Step::kEndOfInput:
         input_ended_ = true;
         asked->on_eof();
@@ -211,18 +234,6 @@ void Stream::Impl::deliver() {
         return;
     }
   }
-}
-
-bool Stream::Impl::feed() {
-  const std::size_t count = std::min(received(), kFeedOctets);
-  if (count == 0) return false;
-  engine_->receive(std::string_view(received_).substr(fed_, count));
-  fed_ += count;
-  if (received() == 0) {
-    std::string().swap(received_);  // an assignment would keep the block
-    fed_ = 0;
-  }
-  return true;
 }
 
 void Stream::Impl::flush() {
@@ -281,7 +292,7 @@ void Stream::Impl::update_transport_reading() {
       wanted = true;
       break;
     case State::kOpen:
-      wanted = reading_ && !input_ended_ && received() == 0;
+      wanted = reading_ && !input_ended_ && engine_->unread().empty();
       break;
     case State::kFinishing:
     case State::kDead:

@@ -28,7 +28,9 @@ class Stream::Impl final : public net::StreamObserver {
 
   void set_observer(net::StreamObserver* observer) { observer_ = observer; }
   void set_reading(bool reading);
+  void set_quick_ack(bool on) { transport_->set_quick_ack(on); }
   void write(std::string_view octets);
+  void set_gathering(bool on);
   [[nodiscard]] std::size_t queued_bytes() const;
   void close_after_flush();
   void abort();
@@ -54,14 +56,14 @@ class Stream::Impl final : public net::StreamObserver {
   void shake_hands();
   void opened();
   void deliver();
-  bool feed();
+  /// Takes along what the engine has not read yet of octets that are about to be overwritten.
+  void keep_unread();
   void flush();
   void finish();
   void settle();
   void die(const std::string& text);
   void update_transport_reading();
-  [[nodiscard]] bool undelivered() const { return received() > 0 || engine_->has_buffered(); }
-  [[nodiscard]] std::size_t received() const { return received_.size() - fed_; }
+  [[nodiscard]] bool undelivered() const { return engine_->has_buffered(); }
   [[nodiscard]] bool outlives_stream() const { return state_ == State::kHandshaking && closing_; }
 
   net::EventLoop& loop_;
@@ -73,6 +75,7 @@ class Stream::Impl final : public net::StreamObserver {
   OnEstablished established_;
   net::StreamObserver* observer_ = nullptr;
   State state_ = State::kHandshaking;
+  bool gathering_ = false;
   bool closing_ = false;  ///< close_after_flush() was called
   bool reading_ = false;
   bool transport_reading_ = false;
@@ -83,9 +86,8 @@ class Stream::Impl final : public net::StreamObserver {
   /// Why the transport will deliver nothing more; told when everything before it was delivered.
   std::optional<std::string> transport_end_;
   bool transport_dead_ = false;
-  std::string received_;  ///< ciphertext; from `fed_` on not yet given to the engine
-  std::size_t fed_ = 0;
-  std::string unsent_;  ///< plaintext written before the handshake ended
+  std::string received_;  ///< ciphertext that the engine had no room to read yet
+  std::string unsent_;    ///< plaintext written before the handshake ended
 };
 
 }  // namespace popbridge::tls

@@ -89,6 +89,19 @@ TEST_CASE("releasing an input buffer keeps what is unread and else starts afresh
   CHECK(buffer.data() == "again");
 }
 
+TEST_CASE("an input buffer works as before when no secrets come any more") {
+  InputBuffer buffer;
+  buffer.append("LOGIN pass");
+  buffer.end_of_secrets();
+  buffer.append(std::string(3 * InputBuffer::kBlockBytes, 'x'));
+  InputBuffer moved(std::move(buffer));
+  CHECK(moved.data() == "LOGIN pass" + std::string(3 * InputBuffer::kBlockBytes, 'x'));
+  moved.consume(moved.size());
+  moved.release_if_empty();
+  moved.append("again");
+  CHECK(moved.data() == "again");
+}
+
 TEST_CASE("a moved input buffer takes its octets along") {
   InputBuffer source;
   source.append("octets");

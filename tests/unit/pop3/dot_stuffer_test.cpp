@@ -6,6 +6,7 @@
 #include <random>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "message_models.hpp"
 #include "support/catch.hpp"
@@ -122,6 +123,32 @@ TEST_CASE("random messages reach all kinds of clients, however they are cut") {
       CAPTURE(message);
       FAIL("not what was sent");
     }
+  }
+}
+
+// Regular text is looked at in blocks of 64 octets: rare trouble at every place of a block, seen
+// whole, cut in two at every octet, and at random.
+TEST_CASE("long lines with rare trouble in them are as one written line by line, however cut") {
+  std::mt19937 random(1939);
+  for (int run = 0; run < 300; ++run) {
+    std::string message;
+    while (message.size() < 400) {
+      message.append(random() % 90, random() % 2 == 0 ? 'x' : '\xE9').append("\r\n");
+    }
+    for (std::size_t trouble = random() % 12; trouble > 0; --trouble) {
+      message.insert(random() % message.size(), 1, "\r\n..\0"[random() % 5]);
+    }
+    const std::string expected = stuffed(message);
+    REQUIRE(stuff_whole(message).wire == expected);
+    std::string failed;
+    for (std::size_t cut = 1; cut < message.size(); ++cut) {
+      std::size_t next = cut;
+      const auto halves = stuff(message, [&] { return std::exchange(next, std::string::npos); });
+      if (halves.wire != expected) failed = message;
+    }
+    const auto pieces = stuff(message, [&] { return 1 + random() % 150; });
+    if (pieces.wire != expected || pieces.octets != complete(message).size()) failed = message;
+    REQUIRE(failed.empty());
   }
 }
 

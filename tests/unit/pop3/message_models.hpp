@@ -32,6 +32,19 @@ inline std::string complete(std::string_view message) {
   return result;
 }
 
+/// What a message becomes on the wire (RFC 1939 section 3), line by line.
+inline std::string stuffed(std::string_view message) {
+  const std::string lines = complete(message);
+  std::string result;
+  for (std::size_t at = 0; at < lines.size();) {
+    const std::size_t end = lines.find("\r\n", at) + 2;
+    if (lines[at] == '.') result += '.';
+    result.append(lines, at, end - at);
+    at = end;
+  }
+  return result + ".\r\n";
+}
+
 /// How a client finds the end of a line.
 enum class ClientKind { kCrlfOnly, kLineFeed, kAnyOfBoth };
 
