@@ -65,4 +65,10 @@ leave_disabled() {
       as_root systemctl disable -q dovecot.service dovecot.socket 2>/dev/null || true
       ;;
   esac
+  case " $* " in
+    *" nginx "*)
+      say "nginx.service stays off; to have it as a service: systemctl enable --now nginx"
+      as_root systemctl disable -q nginx.service 2>/dev/null || true
+      ;;
+  esac
 }

@@ -2,6 +2,7 @@
 # Builds popbridge and runs its tests. Takes a bare Debian 12 or 13 and a checkout; says what it does.
 #
 #   tests/run.sh [options] [-- ctest options]
+#   tests/run.sh bench [options]    the benchmark instead of the tests: see tests/bench/README.md
 #
 #   --all             also: sanitizer builds, valgrind, clang-format, clang-tidy, the demo (what CI runs)
 #   --build-dir DIR   where to build (default: build, in the checkout)
@@ -14,6 +15,8 @@ set -euo pipefail
 source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=../config/debian.sh
 source "$source_dir/config/debian.sh"
+
+if [[ ${1-} == bench ]]; then exec "$source_dir/tests/bench/run.sh" "${@:2}"; fi
 
 # Upstream servers and clients of the integration tests, and what makes their certificates. Cyrus and
 # Courier conflict with Dovecot: their tests unpack them beside the system.

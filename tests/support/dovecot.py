@@ -126,11 +126,13 @@ _LISTED_USERS_2_4 = "passdb passwd-file {{\n  passwd_file_path = {root}/users\n}
 class Dovecot:
     """One instance. Any user has the password "secret"; with `users` ({name: password}) only those
     exist. Mailboxes come from mailbox(), each new, with nothing in it but what was asked for.
-    `many`: hundreds of IMAP connections share a process."""
+    `many`: hundreds of IMAP connections share a process. `settings` end the configuration; {root},
+    {endless} and the like are filled in."""
 
-    def __init__(self, users=None, many=False):
+    def __init__(self, users=None, many=False, settings=""):
         self.users = users or {}
         self.imap_clients = 1000 if many else 1
+        self.settings = settings
         self.root = None
         self.process = None
         self.imap = self.imaps = self.pop3 = None
@@ -193,9 +195,14 @@ class Dovecot:
         self.version = subprocess.run([need_tool("dovecot"), "--version"], capture_output=True,
                                       text=True, check=True).stdout.split()[0].split("-")[0]
 
-    def _configuration(self):
-        new = self.version.split(".")[:2] >= ["2", "4"]
-        values = {
+    @property
+    def _is_2_4(self):
+        return [int(number) for number in self.version.split(".")[:2]] >= [2, 4]
+
+    def _values(self):
+        """What the templates of the configuration have names for."""
+        new = self._is_2_4
+        return {
             "root": self.root, "uid": self.uid, "gid": self.gid, "imap": self.imap,
             "imaps": self.imaps, "pop3": self.pop3, "certificate": self.certificate,
             "key": self.key, "imap_clients": self.imap_clients, "login_user": self.login_user,
@@ -204,15 +211,23 @@ class Dovecot:
             # A process serves any number of connections, one after the other or at once.
             "endless": "restart_request_count = unlimited" if new else "service_count = 0",
         }
+
+    def _configuration(self):
+        new = self._is_2_4
+        values = self._values()
         if self.users:
             passdb = _LISTED_USERS_2_4 if new else _LISTED_USERS_2_3
         else:
             passdb = _ANY_USER_2_4 if new else _ANY_USER_2_3
         values["passdb"] = passdb.format(**values)
-        first = (f"dovecot_config_version = {self.version}\n"
-                 f"dovecot_storage_version = {self.version}\n" if new else "")
-        return first + _COMMON.format(**values) + (
-            _CONFIG_2_4 if new else _CONFIG_2_3).format(**values)
+        return self._first_lines() + _COMMON.format(**values) + (
+            _CONFIG_2_4 if new else _CONFIG_2_3).format(**values) + self.settings.format(**values)
+
+    def _first_lines(self):
+        if not self._is_2_4:
+            return ""
+        return (f"dovecot_config_version = {self.version}\n"
+                f"dovecot_storage_version = {self.version}\n")
 
     def _try_start(self):
         """False if somebody else has one of the ports."""
@@ -235,9 +250,13 @@ class Dovecot:
         raise AssertionError(f"Dovecot is not up after {PATIENCE_S} s:\n{self.log_text()}")
 
     def _greets(self):
+        return self._says(self.imap, b"* OK")
+
+    @staticmethod
+    def _says(port, greeting):
         try:
-            with socket.create_connection(("127.0.0.1", self.imap), PATIENCE_S) as connection:
-                return connection.recv(4) == b"* OK"
+            with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as connection:
+                return connection.recv(len(greeting)) == greeting
         except ConnectionRefusedError:
             return False
 
