@@ -125,6 +125,20 @@ class DovecotCache(DovecotTest):
         self.assertEqual(len(found[0]), 5997)
         self.assertEqual(found[3], 2)
 
+    def test_sizes_are_exact_once_a_message_was_read(self):
+        """Dovecot counts no CRLF at the end where none is stored; POP3 sends one."""
+        user, bridge = self.dovecot.mailbox([b"Subject: x\n\nno line end"]), self.start()
+        client = self.connect(bridge.port())
+        client.login(user)
+        listed = client.listing()[1]
+        self.assertEqual(len(client.retr(1)), listed + 2)
+        self.assertEqual(client.listing()[1], listed)  # frozen at login
+        client.quit()
+        client = self.connect(bridge.port())
+        client.login(user)
+        self.assertEqual(client.listing()[1], listed + 2)
+        client.quit()
+
     def test_another_generation_is_listed_anew(self):
         user, bridge = self.dovecot.mailbox(corpus.tame_messages(_MESSAGES, 1)), self.start()
         before = self.check_poll(bridge, user)[0]
