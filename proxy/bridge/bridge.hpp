@@ -19,6 +19,7 @@
 #include "bridge/retrieval.hpp"
 #include "bridge/sequence_map.hpp"
 #include "bridge/settings.hpp"
+#include "bridge/uidl.hpp"
 #include "bridge/update.hpp"
 #include "bridge/upstream_opening.hpp"
 #include "common/secret.hpp"
@@ -136,7 +137,8 @@ class Bridge {
   void on_delete(pop3::MessageNumber number);
   void on_quit();
   void on_session_over(pop3::EndReason reason);
-  [[nodiscard]] std::string list_line(pop3::MessageNumber number, bool unique_ids) const;
+  [[nodiscard]] std::string_view list_line(ListLine& line, pop3::MessageNumber number,
+                                           bool unique_ids) const;
   void continue_listing(Listing& listing);
 
   // Upstream.

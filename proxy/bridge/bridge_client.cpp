@@ -58,11 +58,11 @@ void Bridge::on_login_request(pop3::LoginRequest& request) {
   connect_upstream(settings_.upstream_keepalive.count() > 0);
 }
 
-std::string Bridge::list_line(pop3::MessageNumber number, bool unique_ids) const {
-  return std::to_string(number.value()) + ' ' +
-         (unique_ids
-              ? unique_id(settings_.uidl_format, maildrop_->uid_validity(), maildrop_->uid(number))
-              : std::to_string(maildrop_->octets(number)));
+std::string_view Bridge::list_line(ListLine& line, pop3::MessageNumber number,
+                                   bool unique_ids) const {
+  if (!unique_ids) return line.size(number, maildrop_->octets(number));
+  return line.unique_id(number, settings_.uidl_format, maildrop_->uid_validity(),
+                        maildrop_->uid(number));
 }
 
 void Bridge::on_list(std::optional<pop3::MessageNumber> number, bool unique_ids) {
@@ -71,17 +71,19 @@ void Bridge::on_list(std::optional<pop3::MessageNumber> number, bool unique_ids)
                         count_of(maildrop_->live_octets(), "octet") + ')');
     task_ = Listing{unique_ids, 1};
   } else if (maildrop_->is_live(*number)) {
-    client_.reply_ok(list_line(*number, unique_ids));
+    ListLine line;
+    client_.reply_ok(list_line(line, *number, unique_ids));
   } else {
     client_.reply_err(pop3::ResponseCode::kNone, "no such message");
   }
 }
 
 void Bridge::continue_listing(Listing& listing) {
+  ListLine line;
   for (; listing.next <= maildrop_->capacity(); ++listing.next) {
     if (client_.pending_output_size() >= kStepOctets) return;
     const pop3::MessageNumber number(listing.next);
-    if (maildrop_->is_live(number)) client_.line(list_line(number, listing.unique_ids));
+    if (maildrop_->is_live(number)) client_.line(list_line(line, number, listing.unique_ids));
   }
   client_.end_lines();
   set_task(Idle{});

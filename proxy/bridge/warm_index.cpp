@@ -33,7 +33,7 @@ void WarmIndex::start(imap::ClientSession& upstream) {
 }
 
 void WarmIndex::search_all(imap::ClientSession& upstream) {
-  all_search_.emplace().id = upstream.uid_search("ALL");
+  all_search_ = Search{upstream.uid_search("ALL"), false, {}};
   send(all_search_->id);
 }
 

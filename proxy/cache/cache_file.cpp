@@ -178,7 +178,7 @@ std::expected<std::unique_ptr<CacheFile>, std::string> CacheFile::open(const Set
       }
       return std::unique_ptr<CacheFile>(new CacheFile(settings, *std::move(database), logger));
     }
-    const SqliteError error = bad_rows.error();
+    const SqliteError& error = bad_rows.error();
     if (error.busy()) {
       logger.write(Level::kWarning,
                    trouble("cache-file-ignored", settings.path, "another process has it open")

@@ -52,7 +52,7 @@ void IndexCache::keep(const MailboxKey& key, SnapshotPtr snapshot) {
 
 void IndexCache::amend(const MailboxKey& key, const bridge::SnapshotChange& change) {
   const SnapshotPtr before = find(key);
-  SnapshotPtr after = amended(before, change);
+  const SnapshotPtr after = amended(before, change);
   if (!after || after == before) return;
   {
     const std::scoped_lock lock(mutex_);

@@ -89,8 +89,11 @@ class Messages(BridgedTest):
 
     def test_stat_is_the_sum_of_list(self):
         client = self.session(user=self.user)
-        self.assertEqual(client.listing(), dict(enumerate(self.sizes, 1)))
-        self.assertEqual(client.stat(), (len(self.sizes), sum(self.sizes)))
+        listing = client.listing()
+        # The server's size, or what POP3 really sends where an earlier session has learned that.
+        for (number, size), listed, body in zip(listing.items(), self.sizes, self.bodies):
+            self.assertIn(size, (listed, len(corpus.pop3_text(body))), number)
+        self.assertEqual(client.stat(), (len(self.sizes), sum(listing.values())))
 
     def test_top_against_the_model(self):
         client = self.session(user=self.user)

@@ -163,6 +163,46 @@ class OtherServerTest(unittest.TestCase):
         with self.server.open(user) as mailbox:
             self.assertEqual(mailbox.uids(), [4, 6])
 
+    def test_a_known_mailbox_is_shown_as_it_is_now(self):
+        """From the second session on it is asked for changes only."""
+        user, client = self.session(corpus.tame_messages(60, 1))
+        listed = client.listing()
+        client.quit()
+
+        def check_session(deleting=()):
+            with self.server.open(user) as mailbox:
+                shown = mailbox.uids("UNDELETED")
+                sizes = mailbox.sizes()
+            with self.log_in(user) as session:
+                self.assertEqual([int(uid[:8], 16) for uid in session.unique_ids().values()], shown)
+                self.assertEqual(list(session.listing().values()), [sizes[uid] for uid in shown])
+                self.assertEqual(session.stat(), (len(shown), sum(sizes[uid] for uid in shown)))
+                for number in deleting:
+                    session.ok(f"DELE {number}")
+                session.quit()
+            return len(shown)
+
+        self.assertEqual(len(listed), 60)
+        self.assertEqual(check_session(), 60)
+        with self.server.open(user) as other:
+            other.append(storable(b"Subject: new\n\nnew\n"))
+        self.assertEqual(check_session(), 61)
+        with self.server.open(user) as other:
+            other.store([7], "+FLAGS", "(\\Deleted)")
+        self.assertEqual(check_session(), 60)
+        with self.server.open(user) as other:
+            other.delete([1, 30, 61])
+        self.assertEqual(check_session(deleting=(1, 50)), 57)
+        self.assertEqual(check_session(), 55)
+        with self.server.open(user) as other:
+            other.delete([20])
+            other.append(storable(b"Subject: newer\n\nnewer\n"))
+            other.store([7], "-FLAGS", "(\\Deleted)")
+        self.assertEqual(check_session(), 56)
+        with self.server.open(user) as other:
+            other.delete(other.uids())
+        self.assertEqual(check_session(), 0)
+
     def test_odd_passwords_are_refused_not_misread(self):
         """Literals, quotes and backslashes on their way to a server without LITERAL+."""
         user = self.mailbox([])

@@ -147,7 +147,8 @@ std::string ImapConnection::status_of(const Command& command) {
 std::string ImapConnection::data_of(const Command& command, Fault fault) {
   if (command.verb == "SELECT") return select();
   if (command.verb == "UID FETCH") {
-    return command.arguments.contains("BODY") ? fetch(command.arguments, fault) : list();
+    if (command.arguments.contains("BODY")) return fetch(command.arguments, fault);
+    return list(std::string_view(command.arguments).substr(0, command.arguments.find(' ')));
   }
   if (command.verb == "UID SEARCH") return search(command);
   if (command.verb == "UID STORE") store(command.arguments);
@@ -162,10 +163,11 @@ std::string ImapConnection::select() {
          std::to_string(mailbox_.uid_validity) + "] valid\r\n";
 }
 
-std::string ImapConnection::list() {
+std::string ImapConnection::list(std::string_view set) {
   std::string lines;
   for (std::size_t i = 0; i < mailbox_.messages.size(); ++i) {
     const StoredMessage& message = mailbox_.messages[i];
+    if (!in_set(set, message.uid)) continue;
     // Sizes are what servers lie about most.
     const std::size_t size = message.octets.size() + (dice_.one_in(8) ? 3 : 0);
     lines += "* " + std::to_string(i + 1) + " FETCH (UID " + std::to_string(message.uid) +
@@ -227,7 +229,8 @@ std::string ImapConnection::search(const Command& command) {
   imap::UidSet found;
   for (const StoredMessage& message : mailbox_.messages) {
     const bool matches =
-        criteria == "DELETED" ? message.deleted : in_set(criteria.substr(4), message.uid);
+        criteria == "ALL" ||
+        (criteria == "DELETED" ? message.deleted : in_set(criteria.substr(4), message.uid));
     if (matches) found.add(imap::Uid(message.uid));
   }
   if (extended) {

@@ -87,7 +87,7 @@ class ImapConnection {
   [[nodiscard]] std::string data_of(const Command& command, Fault fault);
   [[nodiscard]] std::string status_of(const Command& command);
   [[nodiscard]] std::string select();
-  [[nodiscard]] std::string list();
+  [[nodiscard]] std::string list(std::string_view set);
   [[nodiscard]] std::string fetch(const std::string& arguments, Fault fault);
   [[nodiscard]] std::string body_line(std::size_t index, const std::string& arguments, Fault fault);
   [[nodiscard]] std::string search(const Command& command);

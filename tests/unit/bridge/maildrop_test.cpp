@@ -107,9 +107,19 @@ TEST_CASE("Unique-ids are printable, short, and never the same for two messages"
         CHECK(seen.insert(id).second);
         CHECK(id.size() <= 70);
         for (const char octet : id) CHECK((octet >= 0x21 && octet <= 0x7e));
+        ListLine line;
+        CHECK(line.unique_id(MessageNumber(4294967295), format, uid_validity, imap::Uid(uid)) ==
+              "4294967295 " + id);
       }
     }
   }
+}
+
+TEST_CASE("A line of LIST holds the largest numbers there are") {
+  ListLine line;
+  CHECK(line.size(MessageNumber(1), 0) == "1 0");
+  CHECK(line.size(MessageNumber(4294967295), 18446744073709551615U) ==
+        "4294967295 18446744073709551615");
 }
 
 TEST_CASE("An EXPUNGE names the UID that has the number at that moment") {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -37,10 +38,10 @@ std::string make_message(std::uint32_t uid, std::uint32_t generation, Dice& dice
   return text;
 }
 
-std::vector<StoredMessage> make_messages(std::uint32_t generation, Dice& dice) {
+std::vector<StoredMessage> make_messages(std::uint32_t generation, std::size_t count, Dice& dice) {
   std::vector<StoredMessage> messages;
   std::uint32_t uid = 0;
-  for (std::size_t count = dice.below(dice.one_in(2) ? 7 : 14); count > 0; --count) {
+  for (; count > 0; --count) {
     uid += 1 + static_cast<std::uint32_t>(dice.below(3));
     messages.push_back({uid, make_message(uid, generation, dice), dice.one_in(6), false});
   }
@@ -63,6 +64,37 @@ void read_in_order(std::vector<Exchange>& script, Dice& dice) {
     if (deletes) script.push_back({.verb = "DELE", .number = number});
     if (dice.one_in(20)) script.push_back({.verb = "RSET"});
   }
+}
+
+class OneMailbox final : public IndexStore {
+ public:
+  explicit OneMailbox(SnapshotPtr snapshot) : snapshot_(std::move(snapshot)) {}
+  SnapshotPtr find(const MailboxKey&) override { return snapshot_; }
+  void keep(const MailboxKey&, SnapshotPtr snapshot) override { snapshot_ = std::move(snapshot); }
+  void amend(const MailboxKey&, const SnapshotChange& change) override {
+    if (SnapshotPtr next = amended(snapshot_, change)) snapshot_ = std::move(next);
+  }
+
+ private:
+  SnapshotPtr snapshot_;
+};
+
+/// As an earlier session left it: without the newest messages, with some that have gone since; or
+/// of another generation.
+std::shared_ptr<IndexStore> make_store(const MailboxModel& mailbox, Dice& dice) {
+  const std::uint32_t generation = mailbox.uid_validity + (dice.one_in(10) ? 1 : 0);
+  const std::size_t newest = mailbox.messages.size() - (dice.one_in(2) ? dice.below(5) : 0);
+  const bool some_gone = dice.one_in(2);
+  auto snapshot = std::make_shared<MailboxSnapshot>(generation);
+  std::uint32_t next = 1;
+  for (std::size_t i = 0; i < newest; ++i) {
+    const StoredMessage& message = mailbox.messages[i];
+    for (; next < message.uid; ++next) {
+      if (some_gone && dice.one_in(8)) snapshot->append(next, 5);
+    }
+    snapshot->append(next++, message.octets.size());
+  }
+  return std::make_shared<OneMailbox>(snapshot);
 }
 
 std::vector<Exchange> make_script(Dice& dice) {
@@ -95,9 +127,12 @@ class World {
     mailbox_.fault_every = fault_every;
     mailbox_.uid_plus = !dice_.one_in(3);
     mailbox_.esearch = dice_.one_in(2);
-    mailbox_.messages = make_messages(mailbox_.uid_validity, dice_);
+    const bool cached = dice_.one_in(4);
+    mailbox_.messages =
+        make_messages(mailbox_.uid_validity, dice_.below(dice_.one_in(2) ? 7 : 14) + (cached ? 55 : 0), dice_);
     before_ = mailbox_.messages;
     settings_.read_ahead_octets = dice_.one_in(4) ? 0 : 500 << dice_.below(11);
+    if (cached) settings_.index_store = make_store(mailbox_, dice_);
     settings_.mark_seen = dice_.one_in(2) ? MarkSeen::kRetr : MarkSeen::kNever;
     bridge_.emplace(settings_, read_ahead_, popbridge::pop3::Policy{.cleartext_login = true}, now_);
   }
@@ -178,7 +213,7 @@ class World {
     // the same UIDs.
     if (logged_in_ && dice_.one_in(6)) {
       mailbox_.uid_validity = ++generation_;
-      mailbox_.messages = make_messages(generation_, dice_);
+      mailbox_.messages = make_messages(generation_, dice_.below(7), dice_);
       before_ = mailbox_.messages;
     }
     connection_.emplace(mailbox_, dice_);
