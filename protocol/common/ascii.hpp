@@ -27,6 +27,7 @@ namespace popbridge {
 /// Equal but for the case of ASCII letters.
 [[nodiscard]] constexpr bool iequals(std::string_view left, std::string_view right) {
   if (left.size() != right.size()) return false;
+  if (left == right) return true;  // the usual case, compared many octets at once
   for (std::size_t i = 0; i < left.size(); ++i) {
     if (to_upper(left[i]) != to_upper(right[i])) return false;
   }

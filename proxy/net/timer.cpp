@@ -21,13 +21,27 @@ struct Timer::Core final : HandleCore {
   static void on_time(uv_timer_t* handle) {
     auto& core = core_of<Core>(handle);
     if (core.owner == nullptr) return;
+    if (core.loop.now() < core.when) {
+      core.start(core.when);
+      return;
+    }
     core.firing = true;
     core.work();
     core.firing = false;
   }
 
+  void start(std::chrono::milliseconds until) {
+    // libuv 1.44 runs a timer that re-arms itself without delay again in the same turn, for ever.
+    const std::int64_t least = firing ? 1 : 0;
+    const std::int64_t delay = std::max<std::int64_t>((until - loop.now()).count(), least);
+    started_for = until;
+    uv_timer_start(&handle, &Core::on_time, static_cast<std::uint64_t>(delay), 0);
+  }
+
   EventLoop& loop;
   Timer* owner;
+  std::chrono::milliseconds when{};         ///< what arm_at() was told
+  std::chrono::milliseconds started_for{};  ///< what libuv was told: not later
   std::function<void()> work;
   uv_timer_t handle{};
   bool firing = false;
@@ -41,10 +55,10 @@ Timer::~Timer() {
 }
 
 void Timer::arm_at(std::chrono::milliseconds when) {
-  // libuv 1.44 runs a timer that re-arms itself without delay again in the same turn, for ever.
-  const std::int64_t least = core_->firing ? 1 : 0;
-  const std::int64_t delay = std::max<std::int64_t>((when - core_->loop.now()).count(), least);
-  uv_timer_start(&core_->handle, &Core::on_time, static_cast<std::uint64_t>(delay), 0);
+  core_->when = when;
+  // A deadline mostly moves on before it comes: libuv's heap of timers is left alone then.
+  const bool armed = uv_is_active(reinterpret_cast<const uv_handle_t*>(&core_->handle)) != 0;
+  if (!armed || when < core_->started_for) core_->start(when);
 }
 
 void Timer::cancel() {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
-#include <random>
+#include <cstdlib>
 #include <string>
 #include <utility>
 #include <variant>
@@ -42,10 +42,13 @@ pop3::Policy policy_for(const Settings& settings, const net::Address& client, Li
 
 /// Six letters that the author of a mail cannot know (imap::ClientSession).
 std::string random_tag_prefix() {
-  std::random_device source;
-  std::uniform_int_distribution<int> letter('a', 'z');
+  // Six digits to the base of 26 are 28 bits.
+  std::uint32_t number = ::arc4random();
   std::string prefix(6, 'a');
-  for (char& octet : prefix) octet = static_cast<char>(letter(source));
+  for (char& octet : prefix) {
+    octet = static_cast<char>('a' + number % 26);
+    number /= 26;
+  }
   return prefix;
 }
 

@@ -160,8 +160,7 @@ Engine::Step Engine::classify(int result) {
 Engine::ReadResult Engine::read(std::span<char> into) {
   if (!error_.empty()) return {.step = Step::kFailed};
   ERR_clear_error();
-  const bool ended = (SSL_get_shutdown(connection_.get()) & SSL_RECEIVED_SHUTDOWN) != 0;
-  ReadResult read{.step = ended ? Step::kEndOfInput : Step::kWantsInput};
+  ReadResult read{.step = ended() ? Step::kEndOfInput : Step::kWantsInput};
   while (read.count < into.size() && has_buffered()) {
     const std::span<char> room = into.subspan(read.count);
     std::size_t count = 0;
@@ -211,7 +210,15 @@ void Engine::shut_down() {
 }
 
 bool Engine::has_buffered() const {
-  return connection_ && (!input_.empty() || SSL_has_pending(connection_.get()) == 1);
+  return !input_.empty() || SSL_has_pending(connection_.get()) == 1;
+}
+
+bool Engine::ended() const {
+  return (SSL_get_shutdown(connection_.get()) & SSL_RECEIVED_SHUTDOWN) != 0;
+}
+
+bool Engine::has_news() const {
+  return !error_.empty() || has_buffered() || ended();
 }
 
 void Engine::clear_output() {

@@ -51,8 +51,9 @@ class Engine {
   bool write(std::string_view plaintext);
   /// close_notify. Reading goes on.
   void shut_down();
-  /// Received octets that read() has not turned into plaintext yet.
-  [[nodiscard]] bool has_buffered() const;
+  /// read() may have something to say: there are received octets that it has not turned into
+  /// plaintext yet, or it has met the end, or has failed.
+  [[nodiscard]] bool has_news() const;
   /// Ciphertext to send; valid until the next call. clear_output() when it was taken.
   [[nodiscard]] std::string_view output() const { return output_; }
   void clear_output();
@@ -65,6 +66,8 @@ class Engine {
   };
   /// OpenSSL's way to input_ and output_. One for all engines, with the engine as its data.
   struct Bio;
+  [[nodiscard]] bool has_buffered() const;
+  [[nodiscard]] bool ended() const;
   static void on_message(int written, int version, int content_type, const void* octets,
                          std::size_t size, ssl_st* connection, void* engine);
   Step fail(std::string error);

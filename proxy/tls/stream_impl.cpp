@@ -207,7 +207,8 @@ void Stream::Impl::opened() {
 }
 
 void Stream::Impl::deliver() {
-  while (state_ == State::kOpen && reading_ && !input_ended_) {
+  // Space is a block of memory, so none is asked for in vain.
+  while (state_ == State::kOpen && reading_ && undelivered()) {
     net::StreamObserver* const asked = observer_;
     const std::span<char> space = asked != nullptr ? asked->read_space() : std::span<char>();
     if (state_ != State::kOpen || observer_ != asked || !reading_) continue;

@@ -63,7 +63,7 @@ class Stream::Impl final : public net::StreamObserver {
   void settle();
   void die(const std::string& text);
   void update_transport_reading();
-  [[nodiscard]] bool undelivered() const { return engine_->has_buffered(); }
+  [[nodiscard]] bool undelivered() const { return !input_ended_ && engine_->has_news(); }
   [[nodiscard]] bool outlives_stream() const { return state_ == State::kHandshaking && closing_; }
 
   net::EventLoop& loop_;
