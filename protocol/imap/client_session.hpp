@@ -94,12 +94,13 @@ class ClientSession {
   CommandId uid_search(std::string_view criteria);
   /// UID FETCH set (UID RFC822.SIZE FLAGS). `set` as UidSet::text() or "1:*".
   CommandId uid_fetch_index(std::string_view set);
-  /// UID FETCH uid (UID BODY.PEEK[])
-  CommandId uid_fetch_message(Uid uid);
-  /// UID FETCH uid (UID BODY.PEEK[HEADER])
-  CommandId uid_fetch_header(Uid uid);
-  /// UID FETCH uid (UID BODY.PEEK[HEADER] BODY.PEEK[TEXT]<0.text_octets>)
-  CommandId uid_fetch_header_and_text(Uid uid, std::uint32_t text_octets);
+  // Of one or several messages; `set` as UidSet::text().
+  /// UID FETCH set (UID BODY.PEEK[])
+  CommandId uid_fetch_message(std::string_view set);
+  /// UID FETCH set (UID BODY.PEEK[HEADER])
+  CommandId uid_fetch_header(std::string_view set);
+  /// UID FETCH set (UID BODY.PEEK[HEADER] BODY.PEEK[TEXT]<0.text_octets>)
+  CommandId uid_fetch_header_and_text(std::string_view set, std::uint32_t text_octets);
   /// UID FETCH uid (UID BODY.PEEK[TEXT]<offset.octets>)
   CommandId uid_fetch_text(Uid uid, std::uint64_t offset, std::uint32_t octets);
   /// UID STORE set +FLAGS.SILENT (flag). `set`: a piece of UidSet::chunks().

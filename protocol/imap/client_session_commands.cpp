@@ -19,8 +19,8 @@ std::string_view name_of(Flag flag) {
   return {};
 }
 
-std::string uid_fetch(Uid uid, std::string_view items) {
-  return std::string("UID FETCH ").append(std::to_string(uid.value())).append(" ").append(items);
+std::string uid_fetch(std::string_view set, std::string_view items) {
+  return std::string("UID FETCH ").append(set).append(" ").append(items);
 }
 
 /// CR and LF end commands, NUL has no place in an IMAP string and separates the parts of PLAIN.
@@ -182,22 +182,24 @@ CommandId ClientSession::uid_fetch_index(std::string_view set) {
   return send(std::string("UID FETCH ").append(set).append(" (UID RFC822.SIZE FLAGS)"));
 }
 
-CommandId ClientSession::uid_fetch_message(Uid uid) {
-  return send(uid_fetch(uid, "(UID BODY.PEEK[])"));
+CommandId ClientSession::uid_fetch_message(std::string_view set) {
+  return send(uid_fetch(set, "(UID BODY.PEEK[])"));
 }
 
-CommandId ClientSession::uid_fetch_header(Uid uid) {
-  return send(uid_fetch(uid, "(UID BODY.PEEK[HEADER])"));
+CommandId ClientSession::uid_fetch_header(std::string_view set) {
+  return send(uid_fetch(set, "(UID BODY.PEEK[HEADER])"));
 }
 
-CommandId ClientSession::uid_fetch_header_and_text(Uid uid, std::uint32_t text_octets) {
+CommandId ClientSession::uid_fetch_header_and_text(std::string_view set,
+                                                   std::uint32_t text_octets) {
   return send(uid_fetch(
-      uid, "(UID BODY.PEEK[HEADER] BODY.PEEK[TEXT]<0." + std::to_string(text_octets) + ">)"));
+      set, "(UID BODY.PEEK[HEADER] BODY.PEEK[TEXT]<0." + std::to_string(text_octets) + ">)"));
 }
 
 CommandId ClientSession::uid_fetch_text(Uid uid, std::uint64_t offset, std::uint32_t octets) {
   return send(uid_fetch(
-      uid, "(UID BODY.PEEK[TEXT]<" + std::to_string(offset) + "." + std::to_string(octets) + ">)"));
+      std::to_string(uid.value()),
+      "(UID BODY.PEEK[TEXT]<" + std::to_string(offset) + "." + std::to_string(octets) + ">)"));
 }
 
 CommandId ClientSession::uid_store(std::string_view set, StoreAction action, Flag flag) {

@@ -105,8 +105,9 @@ class Bridge {
     bool unique_ids;
     std::uint32_t next;
   };
-  /// RETR or TOP. `retrieval`: in fetches_; null while a TOP waits for the whole message, which is
-  /// being read ahead. `probe`: the search that asks whether a missing message still exists.
+  /// RETR or TOP. `retrieval`: in fetches_; null while something read ahead is waited for that must
+  /// be whole first: a message that comes in one command with others, or that TOP is to be cut
+  /// from. `probe`: the search that asks whether a missing message still exists.
   struct Retrieving {
     RetrievalRequest request;
     Retrieval* retrieval = nullptr;
@@ -150,13 +151,14 @@ class Bridge {
   void retrieve(Retrieving& retrieving);
   void ask_for(Retrieving& retrieving);
   void judge_retrieval(Retrieving& retrieving);
-  void judge_top_of_whole(Retrieving& retrieving);
+  void judge_read_ahead(Retrieving& retrieving);
   void begin_probe(Retrieving& retrieving);
   void finish_retrieval(const Retrieving& retrieving, std::uint64_t octets_sent);
   void fail_retrieval(const Retrieving& retrieving, const Failure& failure);
   void end_retrieval(const Retrieving& retrieving);
   void read_ahead();
   void read_ahead_pipelined();
+  void read_ahead_guessed();
   [[nodiscard]] RetrievalRequest request_for(const Wish& wish) const;
   void watch_throttling(const imap::Event& event);
   void on_probe_event(Retrieving& retrieving, const imap::Event& event);

@@ -32,7 +32,8 @@ void Bridge::retrieve(Retrieving& retrieving) {
     start_upstream_work();
   } else {
     upstream_activity_ = now_;  // from here on its silence matters
-    if (found->request().top_lines == request.top_lines) {
+    const bool streams = found->state() == Retrieval::State::kRunning && !found->in_set();
+    if (streams && found->request().top_lines == request.top_lines) {
       retrieving.retrieval = found;
       fetches_.release(*found);
       found->deliver_to(client_);
@@ -50,7 +51,7 @@ void Bridge::ask_for(Retrieving& retrieving) {
 
 void Bridge::judge_retrieval(Retrieving& retrieving) {
   if (retrieving.retrieval == nullptr) {
-    judge_top_of_whole(retrieving);
+    judge_read_ahead(retrieving);
     return;
   }
   const Retrieval& retrieval = *retrieving.retrieval;
@@ -75,13 +76,21 @@ void Bridge::judge_retrieval(Retrieving& retrieving) {
   }
 }
 
-void Bridge::judge_top_of_whole(Retrieving& retrieving) {
-  const Retrieval* const whole = fetches_.find(retrieving.request);
-  if (whole == nullptr) {  // it went wrong, or became too large to be kept
+void Bridge::judge_read_ahead(Retrieving& retrieving) {
+  const RetrievalRequest& request = retrieving.request;
+  Retrieval* const found = fetches_.find(request);
+  if (found == nullptr) {  // it went wrong, or became too large to be kept
     ask_for(retrieving);
     start_upstream_work();
-  } else if (whole->state() == Retrieval::State::kDone) {
-    finish_retrieval(retrieving, whole->deliver_top(client_, *retrieving.request.top_lines));
+  } else if (found->state() != Retrieval::State::kDone) {
+    return;
+  } else if (found->request().top_lines == request.top_lines) {
+    retrieving.retrieval = found;
+    fetches_.release(*found);
+    found->deliver_to(client_);
+    finish_retrieval(retrieving, found->octets_sent());
+  } else {
+    finish_retrieval(retrieving, found->deliver_top(client_, *request.top_lines));
   }
 }
 
@@ -163,10 +172,14 @@ void Bridge::read_ahead() {
   if (!possible) return;
   read_ahead_pipelined();
   // A guess is made only with a server that has shown how it answers.
-  if (!fetches_.uid_first() || !prefetch_.wants_more(fetches_.outstanding())) return;
+  if (fetches_.uid_first() && prefetch_.wants_more(fetches_.outstanding())) read_ahead_guessed();
+  fetches_.send(*upstream_);
+}
+
+void Bridge::read_ahead_guessed() {
   const auto octets_of = [this](const Wish& wish) { return request_for(wish).expected_octets(); };
   while (const auto wish = prefetch_.next(*maildrop_, fetches_.outstanding(), octets_of)) {
-    if (!fetches_.read_ahead(request_for(*wish), false, *upstream_)) return;
+    if (!fetches_.read_ahead(request_for(*wish), false)) return;
   }
 }
 
@@ -181,7 +194,7 @@ void Bridge::read_ahead_pipelined() {
     if (maildrop_->is_live(pipelined_->number)) {
       const RetrievalRequest request = request_for(*pipelined_);
       const bool ever_fits = request.expected_octets() <= settings_.read_ahead_octets;
-      if (ever_fits && !fetches_.read_ahead(request, true, *upstream_)) return;
+      if (ever_fits && !fetches_.read_ahead(request, true)) return;
     }
     pipelined_.reset();
   }

@@ -13,6 +13,11 @@ namespace {
 /// (Retrieval has the same limit for a message that is under way alone).
 constexpr std::size_t kAnonymousOctets = Retrieval::kStagedOctets;
 
+/// Small messages are asked for together, which costs a server much less, but none of them is the
+/// client's before all have come: so few and so small.
+constexpr std::ptrdiff_t kSetMessages = 16;
+constexpr std::uint64_t kSetOctets = 128 * 1024;
+
 /// More than this many times the size listed is no estimate any more.
 constexpr std::uint64_t kLyingFactor = 4;
 
@@ -35,11 +40,11 @@ Retrieval* Fetches::find(const RetrievalRequest& request) {
 Retrieval& Fetches::add(const RetrievalRequest& request) {
   forget(request.uid);
   fetches_.push_back(std::make_unique<Fetch>(request));
+  fetches_.back()->sent = true;  // by who asked for it
   return fetches_.back()->retrieval;
 }
 
-bool Fetches::read_ahead(const RetrievalRequest& request, bool pipelined,
-                         imap::ClientSession& upstream) {
+bool Fetches::read_ahead(const RetrievalRequest& request, bool pipelined) {
   const bool there = std::ranges::any_of(
       fetches_, [&](const Owned& fetch) { return fetch->retrieval.request().uid == request.uid; });
   if (there) return true;
@@ -47,9 +52,43 @@ bool Fetches::read_ahead(const RetrievalRequest& request, bool pipelined,
   fetch->pipelined = pipelined;
   if (!reserve(*fetch, request.expected_octets())) return false;
   ++outstanding_.messages;
-  fetch->retrieval.start(upstream);
   fetches_.push_back(std::move(fetch));
   return true;
+}
+
+void Fetches::send(imap::ClientSession& upstream) {
+  auto first = std::ranges::find(fetches_, false, [](const Owned& fetch) { return fetch->sent; });
+  while (first != fetches_.end()) {
+    const auto last = end_of_set(first);
+    if (last - first == 1) {
+      (*first)->retrieval.start(upstream);
+      (*first)->sent = true;
+    } else {
+      imap::UidSet uids;
+      for (auto fetch = first; fetch != last; ++fetch) {
+        uids.add((*fetch)->retrieval.request().uid);
+      }
+      const auto command = (*first)->retrieval.request().fetch(uids.text(), upstream);
+      for (auto fetch = first; fetch != last; ++fetch) {
+        (*fetch)->retrieval.start_in_set(command);
+        (*fetch)->sent = true;
+      }
+    }
+    first = last;
+  }
+}
+
+Fetches::Place Fetches::end_of_set(Place first) {
+  const RetrievalRequest& request = (*first)->retrieval.request();
+  std::uint64_t octets = request.expected_octets();
+  Place last = first + 1;
+  while (!sets_refused_ && last != fetches_.end() && last - first < kSetMessages) {
+    const RetrievalRequest& next = (*last)->retrieval.request();
+    octets += next.expected_octets();
+    if (octets > kSetOctets || !next.same_items(request)) break;
+    ++last;
+  }
+  return last;
 }
 
 bool Fetches::reserve(Fetch& fetch, std::uint64_t octets) {
@@ -212,12 +251,18 @@ void Fetches::drop_anonymous() {
 
 void Fetches::on_completed(const imap::Completed& completed, const imap::Event& event,
                            imap::ClientSession& upstream) {
-  const auto found = std::ranges::find_if(fetches_, [&](const Owned& fetch) {
-    return is_running(fetch->retrieval) && fetch->retrieval.command() == completed.id;
-  });
-  if (found == fetches_.end()) return;
-  (*found)->retrieval.on_event(event, upstream);
-  settle(**found);
+  for (std::size_t i = 0; i < fetches_.size();) {
+    Fetch& fetch = *fetches_[i];
+    if (!is_running(fetch.retrieval) || fetch.retrieval.command() != completed.id) {
+      ++i;
+      continue;
+    }
+    if (fetch.retrieval.in_set() && completed.status != imap::Status::kOk) sets_refused_ = true;
+    fetch.retrieval.on_event(event, upstream);
+    const std::size_t before = fetches_.size();
+    settle(fetch);
+    if (fetches_.size() == before) ++i;
+  }
 }
 
 // What was begun ahead must fit into memory, and must have gone well: otherwise it is asked for

@@ -38,9 +38,11 @@ class Fetches {
   [[nodiscard]] Retrieval* find(const RetrievalRequest& request);
   /// A new one, not started. The session waits for it.
   Retrieval& add(const RetrievalRequest& request);
-  /// Starts reading ahead. `pipelined`: the client has asked for it already. False if there is no
-  /// room. A message that is there already is not asked for again.
-  bool read_ahead(const RetrievalRequest& request, bool pipelined, imap::ClientSession& upstream);
+  /// Begins to read ahead, with the next send(). `pipelined`: the client has asked for it already.
+  /// False if there is no room. A message that is there already is not asked for again.
+  bool read_ahead(const RetrievalRequest& request, bool pipelined);
+  /// Asks for what read_ahead() has taken, small messages several in one command.
+  void send(imap::ClientSession& upstream);
   /// The awaited one is the client's from now on: its reservation ends.
   void release(const Retrieval& retrieval);
   void remove(const Retrieval& retrieval);
@@ -77,6 +79,7 @@ class Fetches {
     explicit Fetch(const RetrievalRequest& request) : retrieval(request) {}
     Retrieval retrieval;
     bool pipelined = false;
+    bool sent = false;
     std::uint64_t reserved = 0;  ///< octets of the budget; 0: not ahead of the client (any more)
     std::uint64_t received = 0;  ///< octets of message parts that came while ahead
   };
@@ -86,6 +89,7 @@ class Fetches {
     std::string octets;
   };
   using Owned = std::unique_ptr<Fetch>;
+  using Place = std::vector<Owned>::iterator;
 
   // Each with the event it is a part of.
   void on_body_begin(const imap::BodyBegin& begin, const imap::Event& event,
@@ -98,6 +102,7 @@ class Fetches {
                     imap::ClientSession& upstream);
   void replay_anonymous(Fetch& fetch, const imap::MessageInfo& info, imap::ClientSession& upstream);
   void drop_anonymous();
+  [[nodiscard]] Place end_of_set(Place first);
   [[nodiscard]] Fetch* running(imap::Uid uid);
   [[nodiscard]] Fetch* only_running();
   [[nodiscard]] bool reserve(Fetch& fetch, std::uint64_t octets);
@@ -115,6 +120,7 @@ class Fetches {
   std::vector<Anonymous> anonymous_;
   std::size_t anonymous_octets_ = 0;
   UidOrder uid_order_ = UidOrder::kUnknown;
+  bool sets_refused_ = false;  ///< a FETCH of several messages failed: one at a time from then on
   bool part_lost_ = false;
   bool size_lied_ = false;
   std::uint64_t read_ahead_octets_ = 0;

@@ -53,22 +53,36 @@ std::uint64_t RetrievalRequest::expected_octets() const {
   return first_text_octets(*top_lines) + kHeaderOctets + kAnswerOctets;
 }
 
+bool RetrievalRequest::same_items(const RetrievalRequest& other) const {
+  if (whole() || other.whole()) return whole() == other.whole();
+  return first_text_octets(*top_lines) == first_text_octets(*other.top_lines);
+}
+
+imap::CommandId RetrievalRequest::fetch(std::string_view set, imap::ClientSession& upstream) const {
+  if (whole()) return upstream.uid_fetch_message(set);
+  const std::uint32_t text_octets = first_text_octets(*top_lines);
+  return text_octets == 0 ? upstream.uid_fetch_header(set)
+                          : upstream.uid_fetch_header_and_text(set, text_octets);
+}
+
 void Retrieval::start(imap::ClientSession& upstream) {
+  begin(request_.fetch(std::to_string(request_.uid.value()), upstream), false);
+}
+
+void Retrieval::start_in_set(imap::CommandId command) {
+  begin(command, true);
+}
+
+void Retrieval::begin(imap::CommandId command, bool in_set) {
   state_ = State::kRunning;
+  command_ = command;
+  in_set_ = in_set;
   part_ = Part::kSkipped;
   staged_.clear();
   nil_seen_ = false;
   text_offset_ = 0;
-  text_requested_ = 0;
+  text_requested_ = request_.whole() ? 0 : first_text_octets(*request_.top_lines);
   text_received_ = 0;
-  if (request_.whole()) {
-    command_ = upstream.uid_fetch_message(request_.uid);
-  } else if (*request_.top_lines == 0) {
-    command_ = upstream.uid_fetch_header(request_.uid);
-  } else {
-    text_requested_ = first_text_octets(*request_.top_lines);
-    command_ = upstream.uid_fetch_header_and_text(request_.uid, text_requested_);
-  }
 }
 
 void Retrieval::on_event(const imap::Event& event, imap::ClientSession& upstream) {

@@ -31,6 +31,10 @@ struct RetrievalRequest {
   }
   /// What the answer takes in memory, as far as that can be known before it is there.
   [[nodiscard]] std::uint64_t expected_octets() const;
+  /// One FETCH can ask for both messages.
+  [[nodiscard]] bool same_items(const RetrievalRequest& other) const;
+  /// Sends the FETCH for this message, or for a `set` of those with the same items.
+  [[nodiscard]] imap::CommandId fetch(std::string_view set, imap::ClientSession& upstream) const;
 
  private:
   /// Fewer lines are asked for in pieces, whatever the size the server told.
@@ -55,6 +59,9 @@ class Retrieval {
 
   /// Sends the FETCH; also to begin again on a new connection, while nothing_sent().
   void start(imap::ClientSession& upstream);
+  /// `command`, sent already, asks for this message and others: what is not whole when it ends well
+  /// is missing, and if it does not end well nothing of it counts.
+  void start_in_set(imap::CommandId command);
   /// Every event of the connection that concerns this message, while kRunning.
   void on_event(const imap::Event& event, imap::ClientSession& upstream);
 
@@ -67,6 +74,7 @@ class Retrieval {
 
   [[nodiscard]] State state() const { return state_; }
   [[nodiscard]] bool awaited() const { return client_ != nullptr; }
+  [[nodiscard]] bool in_set() const { return in_set_; }
   [[nodiscard]] imap::CommandId command() const { return command_; }
   /// No octet of the answer has been queued for the client.
   [[nodiscard]] bool nothing_sent() const { return !sending_ || client_ == nullptr; }
@@ -93,6 +101,7 @@ class Retrieval {
     std::string octets;
   };
 
+  void begin(imap::CommandId command, bool in_set);
   void on_body_begin(const imap::BodyBegin& begin);
   void on_body_chunk(std::string_view octets);
   void on_body_end();
@@ -117,6 +126,7 @@ class Retrieval {
   pop3::ServerSession* client_ = nullptr;      ///< once it waits for this message
   std::optional<pop3::MessageAnswer> answer_;  ///< what has come before
   imap::CommandId command_;
+  bool in_set_ = false;
   State state_ = State::kRunning;
 
   Part part_ = Part::kSkipped;

@@ -30,7 +30,9 @@ class Reading {
     wire_.say("", [](const imap::Event&) {});
   }
   bool ahead(const RetrievalRequest& wanted) {
-    return fetches.read_ahead(wanted, false, wire_.engine());
+    if (!fetches.read_ahead(wanted, false)) return false;
+    fetches.send(wire_.engine());
+    return true;
   }
   /// The server's words; commands are sent first.
   void say(std::string_view octets) {
@@ -205,6 +207,55 @@ TEST_CASE("A message asked for again while its first answer is still on its way 
   CHECK(deliver(again) == "+OK message follows\r\nfive\r\n.\r\n");
 }
 
+TEST_CASE("Small messages are asked for together, and none is there before the answer to all") {
+  Reading reading;
+  for (const std::uint32_t uid : {5U, 6U, 9U})
+    REQUIRE(reading.fetches.read_ahead(request(uid), false));
+  REQUIRE(reading.fetches.read_ahead(request(10, 20, 0), false));
+  REQUIRE(reading.fetches.read_ahead(request(11, 20, 0), false));
+  reading.fetches.send(reading.engine());
+  reading.say("");
+  CHECK(reading.sent ==
+        "t1 UID FETCH 5:6,9 (UID BODY.PEEK[])\r\nt2 UID FETCH 10:11 (UID BODY.PEEK[HEADER])\r\n");
+  reading.say(fetched(6, "six\r\n") + fetched(5, "five\r\n"));
+  CHECK(reading.state(5) == State::kRunning);
+  reading.say("t1 OK\r\n");
+  CHECK(deliver(*reading.fetches.find(request(5))) == "+OK message follows\r\nfive\r\n.\r\n");
+  CHECK(deliver(*reading.fetches.find(request(6))) == "+OK message follows\r\nsix\r\n.\r\n");
+  CHECK(reading.fetches.find(request(9)) == nullptr);
+}
+
+TEST_CASE("After a refusal of several together each is asked for by itself") {
+  Reading reading;
+  REQUIRE(reading.fetches.read_ahead(request(5), false));
+  REQUIRE(reading.fetches.read_ahead(request(6), false));
+  reading.fetches.send(reading.engine());
+  reading.say("");
+  reading.say(fetched(5, "five\r\n") + "t1 NO some of them no longer exist\r\n");
+  CHECK(reading.fetches.find(request(5)) == nullptr);
+  REQUIRE(reading.fetches.read_ahead(request(5), false));
+  REQUIRE(reading.fetches.read_ahead(request(7), false));
+  reading.fetches.send(reading.engine());
+  reading.sent.clear();
+  reading.say("");
+  CHECK(reading.sent == "t2 UID FETCH 5 (UID BODY.PEEK[])\r\nt3 UID FETCH 7 (UID BODY.PEEK[])\r\n");
+}
+
+TEST_CASE("So many messages and so much are asked for in one command") {
+  Reading reading(100'000'000, 100'000'000);
+  for (std::uint32_t uid = 1; uid <= 40; ++uid) {
+    REQUIRE(reading.fetches.read_ahead(request(uid), false));
+  }
+  REQUIRE(reading.fetches.read_ahead(request(50, 90'000), false));
+  REQUIRE(reading.fetches.read_ahead(request(51, 90'000), false));
+  REQUIRE(reading.fetches.read_ahead(request(52, 900), false));
+  reading.fetches.send(reading.engine());
+  reading.say("");
+  CHECK(reading.sent ==
+        "t1 UID FETCH 1:16 (UID BODY.PEEK[])\r\nt2 UID FETCH 17:32 (UID BODY.PEEK[])\r\n"
+        "t3 UID FETCH 33:40,50 (UID BODY.PEEK[])\r\nt4 UID FETCH 51:52 (UID BODY.PEEK[])\r\n");
+}
+
 TEST_CASE("All of a message serves for its top, the top of it not for all") {
   Reading reading;
   REQUIRE(reading.ahead(request(5)));
@@ -218,7 +269,7 @@ TEST_CASE("All of a message serves for its top, the top of it not for all") {
 TEST_CASE("What the client went past is forgotten, but not what it has pipelined") {
   Reading reading;
   REQUIRE(reading.ahead(request(5)));
-  REQUIRE(reading.fetches.read_ahead(request(6), true, reading.engine()));
+  REQUIRE(reading.fetches.read_ahead(request(6), true));
   REQUIRE(reading.ahead(request(8)));
   reading.fetches.pass(pop3::MessageNumber(8));
   CHECK(reading.fetches.find(request(5)) == nullptr);

@@ -20,7 +20,7 @@ const Action kSelectAndList = [](ClientSession& session) {
   session.select("INBOX");
   session.uid_fetch_index("1:*");
 };
-const Action kFetch = [](ClientSession& session) { session.uid_fetch_message(Uid(6)); };
+const Action kFetch = [](ClientSession& session) { session.uid_fetch_message("6"); };
 const Action kDelete = [](ClientSession& session) {
   session.uid_store("2", StoreAction::kAdd, Flag::kDeleted);
   session.uid_expunge("2");

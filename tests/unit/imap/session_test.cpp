@@ -58,10 +58,10 @@ TEST_CASE("commands are written as documented") {
        "ID (\"name\" \"p\" \"version\" \"1\")"},
       {[](S& s) { s.uid_search("DELETED"); }, "UID SEARCH DELETED"},
       {[](S& s) { s.uid_fetch_index("1:*"); }, "UID FETCH 1:* (UID RFC822.SIZE FLAGS)"},
-      {[](S& s) { s.uid_fetch_message(Uid(7)); }, "UID FETCH 7 (UID BODY.PEEK[])"},
-      {[](S& s) { s.uid_fetch_header(Uid(7)); }, "UID FETCH 7 (UID BODY.PEEK[HEADER])"},
-      {[](S& s) { s.uid_fetch_header_and_text(Uid(7), 2048); },
-       "UID FETCH 7 (UID BODY.PEEK[HEADER] BODY.PEEK[TEXT]<0.2048>)"},
+      {[](S& s) { s.uid_fetch_message("7"); }, "UID FETCH 7 (UID BODY.PEEK[])"},
+      {[](S& s) { s.uid_fetch_header("7"); }, "UID FETCH 7 (UID BODY.PEEK[HEADER])"},
+      {[](S& s) { s.uid_fetch_header_and_text("7,9:11", 2048); },
+       "UID FETCH 7,9:11 (UID BODY.PEEK[HEADER] BODY.PEEK[TEXT]<0.2048>)"},
       {[](S& s) { s.uid_fetch_text(Uid(7), 5'000'000'000, 65536); },
        "UID FETCH 7 (UID BODY.PEEK[TEXT]<5000000000.65536>)"},
       {[](S& s) { s.uid_store("1:3", StoreAction::kAdd, Flag::kDeleted); },
@@ -350,7 +350,7 @@ TEST_CASE("the trace shows the conversation in order, without secrets and withou
   static_cast<void>(take_output(session));
   session.feed("kq1 NO sesame AGFsaWNlAHNlc2FtZQ==\r\n");
   static_cast<void>(drain(session));
-  session.uid_fetch_message(Uid(4));
+  session.uid_fetch_message("4");
   static_cast<void>(take_output(session));
   session.feed("* 1 FETCH (UID 4 BODY[] {6}\r\nprivat)\r\nkq2 OK\r\n");
   static_cast<void>(drain(session));
