@@ -208,7 +208,7 @@ TEST_CASE("A message asked for again while its first answer is still on its way 
 }
 
 TEST_CASE("Small messages are asked for together, and none is there before the answer to all") {
-  Reading reading;
+  Reading reading(1'000'000, 1'000'000);
   for (const std::uint32_t uid : {5U, 6U, 9U})
     REQUIRE(reading.fetches.read_ahead(request(uid), false));
   REQUIRE(reading.fetches.read_ahead(request(10, 20, 0), false));
