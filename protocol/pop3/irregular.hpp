@@ -25,9 +25,9 @@ class IrregularOctets {
   [[nodiscard]] bool look_at_block();
 
   std::string_view text_;
-  std::size_t position_ = 1;                ///< what is before has been handed out or is regular
-  std::size_t block_end_ = 0;               ///< up to here found_ knows
-  std::array<std::uint8_t, kBlock> found_;  ///< 1 for each irregular octet before block_end_
+  std::size_t position_ = 1;                  ///< what is before has been handed out or is regular
+  std::size_t block_end_ = 0;                 ///< up to here found_ knows
+  std::array<std::uint8_t, kBlock> found_{};  ///< 1 for each irregular octet before block_end_
 };
 
 }  // namespace popbridge::pop3

@@ -107,6 +107,64 @@ TEST_CASE("Octets arrive in order in both directions, whatever the sizes of writ
   fixture.require_clean_end();
 }
 
+TEST_CASE("What is gathered goes out when gathering ends, and counts as queued until then") {
+  TlsFixture fixture;
+  {
+    TlsEnd client, server;
+    fixture.connect(client, server);
+    server.stream->set_reading(true);
+    client.stream->set_gathering(true);
+    client.stream->write("one ");
+    client.stream->write("two");
+    CHECK(client.stream->queued_bytes() > 7);
+    for (int turn = 0; turn < 20; ++turn) fixture.loop.run_once(false);
+    CHECK(server.seen.received.empty());
+    client.stream->set_gathering(false);
+    CHECK(client.stream->queued_bytes() == 0);
+    fixture.run_until([&] { return server.seen.received == "one two"; });
+    // What is too much to be kept back goes out before.
+    const std::string much = pattern(kMiB);
+    client.stream->set_gathering(true);
+    client.stream->write(much);
+    fixture.run_until([&] { return server.seen.received.size() > much.size() / 2; });
+    client.stream->set_gathering(false);
+    fixture.run_until([&] { return server.seen.received == "one two" + much; });
+  }
+  fixture.require_clean_end();
+}
+
+TEST_CASE("Space is asked for only when there is something to read") {
+  TlsFixture fixture;
+  {
+    TlsEnd client, server;
+    fixture.connect(client, server);
+    server.stream->set_reading(true);
+    for (int turn = 0; turn < 20; ++turn) fixture.loop.run_once(false);
+    CHECK(server.seen.reads_asked == 0);
+    client.stream->write("x");
+    fixture.run_until([&] { return server.seen.received == "x"; });
+    CHECK(server.seen.reads_asked == 1);
+  }
+  fixture.require_clean_end();
+}
+
+TEST_CASE("A close_notify that came with the last octets is told after a pause") {
+  TlsFixture fixture;
+  {
+    TlsEnd client, server;
+    fixture.connect(client, server);
+    server.seen.in_read = [&] { server.stream->set_reading(false); };
+    client.stream->write("last");
+    client.stream->close_after_flush();
+    server.stream->set_reading(true);
+    fixture.run_until([&] { return server.seen.received == "last"; });
+    CHECK(server.seen.eofs == 0);
+    server.stream->set_reading(true);
+    fixture.run_until([&] { return server.seen.eofs == 1; });
+  }
+  fixture.require_clean_end();
+}
+
 TEST_CASE("A stream keeps nothing of the octets that went through it") {
   TlsFixture fixture;
   {
