@@ -55,8 +55,8 @@ def spread(values, digits):
 
 def _goal_text(results, row, goal):
     sign = ">=" if goal.metric.more else "<="
-    factor = f"{goal.factor:g}"
-    wanted = f"{sign} {factor} x {goal.peer}" if goal.peer else f"{sign} {factor} {goal.metric.unit}"
+    unit = f"x {goal.peer}" if goal.peer else goal.metric.unit
+    wanted = f"{sign} {goal.factor:g} {unit}"
     if goal.of != "popbridge":
         wanted = f"{goal.of} {wanted}"
     word = {True: "met", False: "MISSED", None: "not measured"}[results.met(row, goal)]
