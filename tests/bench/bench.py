@@ -20,7 +20,7 @@ _ONCE_IS_ENOUGH_S = 20.0  # a measurement that takes longer is not made again
 def parse_arguments():
     parser = argparse.ArgumentParser(prog="tests/run.sh bench")
     parser.add_argument("--quick", action="store_true",
-                        help="less of everything: some five minutes")
+                        help="less of everything: some four minutes")
     parser.add_argument("--rows", help="only these, by name, with commas between them")
     parser.add_argument("--only", help=f"only these peers: {','.join(PEERS)}")
     parser.add_argument("--rounds", type=int, default=3, help="how often each is measured")

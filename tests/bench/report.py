@@ -1,6 +1,7 @@
 """The table, the JSON and the picture."""
 
 import json
+import math
 import statistics
 
 from rows import SECONDS_1000
@@ -121,7 +122,6 @@ def write_picture(results, path):
 
 
 def _svg(curves, widest, low, high):
-    import math
     left, top, width, height = 70, 50, 560, 340
 
     def x_of(rtt):

@@ -114,7 +114,7 @@ def big_rows(quick):
     """Messages of 50 MB: one reader at full speed, and many slow ones."""
     box = Box("big", 1, 2 if quick else 6, 50_000_000)
     slow = Box("slow", 20, 1, 50_000_000, copies=True)
-    seconds = 6 if quick else 20
+    seconds = 6 if quick else 15
 
     def measure_big(tls):
         def measure(lab, _, peer):

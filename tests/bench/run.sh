@@ -4,7 +4,7 @@
 #
 #   tests/run.sh bench [options]
 #
-#   --quick           less of everything, some five minutes instead of twenty-five
+#   --quick           less of everything, some four minutes instead of sixteen
 #   --rows NAME,...   only these rows of the table (--list names them)
 #   --only PEER,...   only these of popbridge, imapc, nginx, direct
 #   --rounds N        how often each is measured (default: 3)
