@@ -27,6 +27,8 @@ using Seconds = std::chrono::duration<double>;
 constexpr std::size_t kScratchOctets = std::size_t{256} << 10U;
 constexpr int kEventsAtOnce = 64;
 constexpr int kMilliseconds = 1000;
+// Memory of idle sessions is theirs, not that of a storm of logins.
+constexpr std::size_t kLoginsAtOnce = 10;
 // Clients that read slowly do so in small steps, with little room in the kernel.
 constexpr auto kTick = std::chrono::milliseconds(10);
 constexpr int kSlowReceiveBuffer = 64 << 10;
@@ -72,7 +74,7 @@ class Load {
     quitting_ = whole_sessions;
     slots_.resize(maildrops_.size());
     if (!whole_sessions) {
-      run_all([this](std::size_t slot) { open(slot); });
+      run_all(kLoginsAtOnce, [this](std::size_t slot) { open(slot); });
     }
     say("ready\n");
     const double cpu = cpu_seconds();
@@ -82,12 +84,14 @@ class Load {
     } else if (work_ == "slow") {
       read_slowly();
     } else {
-      run_all([this](std::size_t slot) { slots_[slot]->begin(work_steps(slot), depth_); });
+      run_all(slots_.size(),
+              [this](std::size_t slot) { slots_[slot]->begin(work_steps(slot), depth_); });
     }
     report(Seconds(Clock::now() - start).count(), cpu_seconds() - cpu);
     if (!whole_sessions && work_ != "slow") {
       quitting_ = true;
-      run_all([this](std::size_t slot) { slots_[slot]->begin({slots_[slot]->quit_step()}, 1); });
+      run_all(slots_.size(),
+              [this](std::size_t slot) { slots_[slot]->begin({slots_[slot]->quit_step()}, 1); });
     }
     return totals_.failures == 0 ? 0 : 1;
   }
@@ -135,16 +139,20 @@ class Load {
     return steps;
   }
 
-  // Calls `prepare` for each slot whose session is good, then runs all until they are finished.
-  void run_all(const std::function<void(std::size_t)>& prepare) {
-    std::size_t running = 0;
-    for (std::size_t slot = 0; slot < slots_.size(); ++slot) {
-      if (slots_[slot] && slots_[slot]->failed()) continue;
-      prepare(slot);
-      advance(slot);
-      if (!slots_[slot]->finished()) ++running;
+  // Calls `prepare` for each slot whose session is good, then runs all until they are finished; so
+  // many at once.
+  void run_all(std::size_t at_once, const std::function<void(std::size_t)>& prepare) {
+    for (std::size_t first = 0; first < slots_.size(); first += at_once) {
+      const std::size_t end = std::min(slots_.size(), first + at_once);
+      std::size_t running = 0;
+      for (std::size_t slot = first; slot < end; ++slot) {
+        if (slots_[slot] && slots_[slot]->failed()) continue;
+        prepare(slot);
+        advance(slot);
+        if (!slots_[slot]->finished()) ++running;
+      }
+      wait_for(running, [](std::size_t) { return true; });
     }
-    wait_for(running, [](std::size_t) { return true; });
   }
 
   // The sessions are shared out over the slots as these become free.

@@ -102,7 +102,11 @@ std::optional<std::size_t> Comparison::take(std::string_view octets) {
   while (!octets.empty()) {
     const std::string_view wanted = expected();
     const std::size_t count = std::min(octets.size(), wanted.size());
-    if (std::memcmp(octets.data(), wanted.data(), count) != 0) return std::nullopt;
+    if (std::memcmp(octets.data(), wanted.data(), count) != 0) {
+      const auto [different, _] = std::mismatch(octets.begin(), octets.end(), wanted.begin());
+      taken_ += static_cast<std::size_t>(different - octets.begin());
+      return std::nullopt;
+    }
     octets.remove_prefix(count);
     taken_ += count;
   }

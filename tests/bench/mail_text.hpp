@@ -59,7 +59,8 @@ class Comparison {
 
   Comparison(Mail mail, Form form, Extent extent);
 
-  // Takes as many of the octets as the message still has; their number, or nothing if one differs.
+  // Takes as many of the octets as the message still has; their number, or nothing if one differs:
+  // the one behind taken().
   std::optional<std::size_t> take(std::string_view octets);
   bool complete() const { return taken_ == size_; }
   std::size_t size() const { return size_; }

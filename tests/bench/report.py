@@ -1,6 +1,7 @@
 """The table, the JSON and the picture."""
 
 import json
+import math
 import statistics
 
 from rows import SECONDS_1000
@@ -55,8 +56,8 @@ def spread(values, digits):
 
 def _goal_text(results, row, goal):
     sign = ">=" if goal.metric.more else "<="
-    factor = f"{goal.factor:g}"
-    wanted = f"{sign} {factor} x {goal.peer}" if goal.peer else f"{sign} {factor} {goal.metric.unit}"
+    unit = f"x {goal.peer}" if goal.peer else goal.metric.unit
+    wanted = f"{sign} {goal.factor:g} {unit}"
     if goal.of != "popbridge":
         wanted = f"{goal.of} {wanted}"
     word = {True: "met", False: "MISSED", None: "not measured"}[results.met(row, goal)]
@@ -121,7 +122,6 @@ def write_picture(results, path):
 
 
 def _svg(curves, widest, low, high):
-    import math
     left, top, width, height = 70, 50, 560, 340
 
     def x_of(rtt):

@@ -4,7 +4,7 @@
 #
 #   tests/run.sh bench [options]
 #
-#   --quick           less of everything, some five minutes instead of twenty-five
+#   --quick           less of everything, some four minutes instead of sixteen
 #   --rows NAME,...   only these rows of the table (--list names them)
 #   --only PEER,...   only these of popbridge, imapc, nginx, direct
 #   --rounds N        how often each is measured (default: 3)
@@ -40,12 +40,15 @@ done
 if [[ $install == yes ]]; then install_missing "${build_packages[@]}" "${bench_packages[@]}"; fi
 
 directory=$build_root/release generator=()
-if [[ ! -e $directory/CMakeCache.txt ]] && command -v ninja >/dev/null; then generator=(-G Ninja); fi
+if [[ ! -e $directory/CMakeCache.txt ]] && command -v ninja >/dev/null; then
+  generator=(-G Ninja)
+fi
 if command -v ccache >/dev/null; then generator+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
 say "building the release: cmake -S . -B $directory -DCMAKE_BUILD_TYPE=Release -DPOPBRIDGE_BENCH=ON"
 mkdir -p "$build_root"
 cmake -S "$source_dir" -B "$directory" "${generator[@]}" -DCMAKE_BUILD_TYPE=Release \
-  -DPOPBRIDGE_BENCH=ON >"$directory.configure.log" 2>&1 || { cat "$directory.configure.log"; exit 1; }
+  -DPOPBRIDGE_BENCH=ON >"$directory.configure.log" 2>&1 ||
+  { cat "$directory.configure.log"; exit 1; }
 cmake --build "$directory" --parallel "$(nproc)"
 
 output=$build_root/bench status=0
@@ -58,7 +61,7 @@ POPBRIDGE_BINARY=$directory/proxy/popbridge POPBRIDGE_BENCH_LOAD=$directory/test
 micro=$directory/tests/bench/micro/bench_micro
 if [[ -x $micro && " ${options[*]} " != *" --list "* && " ${options[*]} " != *" --rows "* ]]; then
   say "microbenchmarks"
-  "$micro" --benchmark_out="$output/micro.json" --benchmark_out_format=json | tee "$output/micro.txt" ||
-    status=1
+  "$micro" --benchmark_out="$output/micro.json" --benchmark_out_format=json |
+    tee "$output/micro.txt" || status=1
 fi
 exit "$status"

@@ -1,5 +1,5 @@
-"""The servers of the benchmark: the upstream, popbridge, and the peers it is compared with. All have
-`port` and `tls_port` for clients, and `pid`, the process whose tree is metered."""
+"""The servers of the benchmark: the upstream, popbridge, and the peers it is compared with. All
+have `port` and `tls_port` for clients, and `pid`, the process whose tree is metered."""
 
 import os
 import random
@@ -155,7 +155,7 @@ class Upstream(Dovecot):
 
 
 class Imapc(Dovecot):
-    """Dovecot's POP3 server on a mailbox that is the upstream's, as its documentation sets it up."""
+    """Dovecot's POP3 server on mailboxes of the upstream, as its documentation sets it up."""
 
     def __init__(self, upstream_port):
         super().__init__()

@@ -126,8 +126,7 @@ std::size_t Session::take_message(std::string_view octets) {
   }
   const auto taken = comparison_->take(octets);
   if (!taken) {
-    throw Broken(step().command + ": wrong octet within " + std::to_string(octets.size()) +
-                 " behind " + std::to_string(comparison_->taken()));
+    throw Broken(step().command + ": wrong octet behind " + std::to_string(comparison_->taken()));
   }
   return *taken;
 }
