@@ -10,12 +10,15 @@ namespace {
 
 /// As in Update: a command line stays under 1,000 octets (RFC 2683 section 3.2.1.5).
 constexpr std::size_t kSetOctets = 900;
+constexpr std::uint32_t kLargestUid = std::numeric_limits<std::uint32_t>::max() - 1;
 
-/// "11:100010": the UIDs behind `last`.
+/// "11:2147483647": the UIDs behind `last`, all that can be. Not up to "*": that names the last
+/// message too, and makes Dovecot read a file of the whole mailbox for its size (33 ms for 100,000
+/// messages). Up to what every server takes for a number, where that is enough; and not up to the
+/// very largest, which Dovecot takes for "*".
 std::string uids_behind(std::uint32_t last) {
-  constexpr std::uint32_t kLargest = std::numeric_limits<std::uint32_t>::max();
-  const std::uint32_t room = kLargest - last;
-  const std::uint32_t end = room < WarmIndex::kNewUids ? kLargest : last + WarmIndex::kNewUids;
+  constexpr std::uint32_t kLargestSigned = std::numeric_limits<std::int32_t>::max();
+  const std::uint32_t end = last < kLargestSigned ? kLargestSigned : kLargestUid;
   return std::to_string(last + 1) + ':' + std::to_string(end);
 }
 
@@ -28,7 +31,7 @@ void WarmIndex::start(imap::ClientSession& upstream) {
   if (upstream.has(imap::Capability::kEsearch) && snapshot_->size() <= kSearchedAtOnce) {
     search_all(upstream);
   }
-  if (snapshot_->last_uid() == std::numeric_limits<std::uint32_t>::max()) return;
+  if (snapshot_->last_uid() >= kLargestUid) return;
   send(upstream.uid_fetch_index(uids_behind(snapshot_->last_uid())));
 }
 

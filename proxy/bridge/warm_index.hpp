@@ -57,9 +57,6 @@ class WarmIndex {
   /// Up to here the search for all that exist costs a server nothing, so that it is not waited for
   /// until it is needed (measured: Dovecot, 0.1 ms for each 1,000 messages).
   static constexpr std::size_t kSearchedAtOnce = 5000;
-  /// New mail is looked for among so many UIDs. Not up to "*": that names the last message too, and
-  /// makes Dovecot read a file of the whole mailbox for its size (33 ms for 100,000 messages).
-  static constexpr std::uint32_t kNewUids = 100'000;
 
  private:
   struct Row {

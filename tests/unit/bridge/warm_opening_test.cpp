@@ -120,13 +120,13 @@ TEST_CASE("The flight of a known mailbox depends on its size and on ESEARCH") {
   CHECK(Opening(plain_snapshot(49)).flight == "t2 SELECT INBOX\r\nt3" + std::string(kListing));
   CHECK(Opening(plain_snapshot(50)).flight ==
         "t2 SELECT INBOX\r\nt3 UID SEARCH RETURN (ALL) DELETED\r\n"
-        "t4 UID SEARCH RETURN (ALL) ALL\r\nt5 UID FETCH 51:100050 (UID RFC822.SIZE FLAGS)\r\n");
+        "t4 UID SEARCH RETURN (ALL) ALL\r\nt5 UID FETCH 51:2147483647 (UID RFC822.SIZE FLAGS)\r\n");
   CHECK(Opening(plain_snapshot(50), "").flight ==
         "t2 SELECT INBOX\r\nt3 UID SEARCH DELETED\r\n"
-        "t4 UID FETCH 51:100050 (UID RFC822.SIZE FLAGS)\r\n");
+        "t4 UID FETCH 51:2147483647 (UID RFC822.SIZE FLAGS)\r\n");
   CHECK(Opening(plain_snapshot(5001)).flight ==
         "t2 SELECT INBOX\r\nt3 UID SEARCH RETURN (ALL) DELETED\r\n"
-        "t4 UID FETCH 5002:105001 (UID RFC822.SIZE FLAGS)\r\n");
+        "t4 UID FETCH 5002:2147483647 (UID RFC822.SIZE FLAGS)\r\n");
 }
 
 TEST_CASE("The last UIDs there can be do not overflow") {
