@@ -26,7 +26,7 @@ class ListLine {
                                            std::uint32_t uid_validity, imap::Uid uid);
 
  private:
-  std::array<char, 48> text_;  ///< number, space, and 21 characters at most
+  std::array<char, 48> text_{};  ///< number, space, and 21 characters at most
 };
 
 }  // namespace popbridge::bridge

@@ -22,11 +22,12 @@ imap::UidSet uids(std::string_view text) {
 
 /// Starts an update; `say()` plays the server and returns what is sent next.
 struct Quit {
-  explicit Quit(std::string_view remove, std::string_view capabilities = "UIDPLUS")
+  explicit Quit(std::string_view remove, std::string_view capabilities = "UIDPLUS",
+                bool numbers_known = true)
       : wire("OK [CAPABILITY IMAP4rev1 " + std::string(capabilities) + "] hi"),
         update(uids(remove), {}) {
     wire.say("", [](const imap::Event&) {});
-    update.start(wire.engine(), true);
+    update.start(wire.engine(), numbers_known);
   }
   std::string say(std::string_view octets) {
     wire.say(octets, [&](const imap::Event& event) { update.on_event(event, wire.engine()); });
@@ -134,4 +135,50 @@ TEST_CASE("Without UID EXPUNGE there is no EXPUNGE before a search found our fla
     CHECK(quit.update.state() == Update::State::kFailed);
     CHECK(quit.update.foreign_flags_lost());
   }
+}
+
+TEST_CASE("Where numbers mean nothing the search goes along, and must find none of ours") {
+  struct Case {
+    std::string_view answers;  ///< to t1 STORE, t2 EXPUNGE, t3 NOOP, t4 SEARCH
+    bool done;
+  };
+  for (const Case& c : std::initializer_list<Case>{
+           {"t1 OK\r\nt2 OK\r\nt3 OK\r\n* ESEARCH (TAG \"t4\") UID\r\nt4 OK\r\n", true},
+           {"t1 NO gone\r\nt2 OK\r\nt3 OK\r\n* ESEARCH (TAG \"T4\") UID ALL 6:8\r\nt4 OK\r\n",
+            true},
+           {"t1 OK\r\nt2 OK\r\n* SEARCH\r\nt3 OK\r\nt4 OK\r\n", true},
+           {"t1 OK\r\nt2 OK\r\nt3 OK\r\n* ESEARCH (TAG \"t4\") UID ALL 9\r\nt4 OK\r\n", false},
+           {"t1 OK\r\nt2 OK\r\nt3 OK\r\nt4 OK\r\n", false},
+           {"t1 OK\r\nt2 OK\r\nt3 OK\r\n* ESEARCH (TAG \"t2\") UID\r\nt4 OK\r\n", false},
+           {"t1 OK\r\nt2 OK\r\nt3 OK\r\n* ESEARCH (TAG \"zz\") UID\r\nt4 OK\r\n", false},
+           {"t1 OK\r\nt2 OK\r\nt3 OK\r\nt4 OK\r\n* ESEARCH (TAG \"t4\") UID\r\n", false},
+           {"t1 OK\r\nt2 OK\r\nt3 OK\r\n* ESEARCH (TAG \"t4\") UID\r\nt4 NO no\r\n", false},
+           {"t1 OK\r\nt2 OK\r\nt3 OK\r\n* ESEARCH (TAG \"t4\") UID\r\n"
+            "t4 OK [MESSAGELIMIT 1 9] part\r\n",
+            false},
+       }) {
+    CAPTURE(c.answers);
+    Quit quit("5,9", "UIDPLUS ESEARCH", false);
+    CHECK(quit.wire.sent() ==
+          "t1 UID STORE 5,9 +FLAGS.SILENT (\\Deleted)\r\nt2 UID EXPUNGE 5,9\r\nt3 NOOP\r\n"
+          "t4 UID SEARCH RETURN (ALL) UID 5,9\r\n");
+    const std::string next = quit.say(c.answers);
+    CHECK((quit.update.state() == Update::State::kDone) == c.done);
+    CHECK(next == (c.done ? "" : "t5 NOOP\r\nt6 UID SEARCH RETURN (ALL) UID 5,9\r\n"));
+  }
+}
+
+TEST_CASE("Of several searches each must have its own result") {
+  imap::UidSet remove;
+  for (std::uint32_t uid = 1; uid < 600; uid += 2) remove.add(imap::Uid(uid));
+  Wire wire("OK [CAPABILITY IMAP4rev1 UIDPLUS] hi");
+  wire.say("", [](const imap::Event&) {});
+  Update update(remove, {});
+  update.start(wire.engine(), false);
+  const std::string sent = wire.sent();
+  CHECK(std::ranges::count(sent, '\n') == 7);  // two STOREs, two EXPUNGEs, NOOP, two searches
+  wire.say(
+      "t1 OK\r\nt2 OK\r\nt3 OK\r\nt4 OK\r\nt5 OK\r\n* SEARCH\r\n* SEARCH\r\nt6 OK\r\nt7 OK\r\n",
+      [&](const imap::Event& event) { update.on_event(event, wire.engine()); });
+  CHECK(update.state() == Update::State::kRunning);  // t7 brought none
 }

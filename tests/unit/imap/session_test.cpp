@@ -395,3 +395,24 @@ TEST_CASE("a session keeps its state when it is moved") {
   CHECK(drain(assigned) == Events{"chunk cdef", "end", "info 1 uid 4"});
   CHECK(assigned.has(Capability::kUidPlus));
 }
+
+TEST_CASE("a search result says whose it is") {
+  const Action search = [](ClientSession& session) {
+    session.noop();
+    session.uid_search("DELETED");
+    session.uid_search("ALL");
+  };
+  const auto events = [&](const std::string& server) {
+    Events all = converse({greeting("ESEARCH"), search, server}).events;
+    all.erase(all.begin());
+    return all;
+  };
+  CHECK(events("* ESEARCH (TAG \"kq3\") UID ALL 1:9\r\n* ESEARCH (TAG \"kq2\") UID\r\n") ==
+        Events{"search of 3 1:9", "search of 2"});
+  CHECK(events("* ESEARCH (TAG kq3) UID\r\n* esearch ( tag \"KQ2\" ) uid all 4\r\n") ==
+        Events{"search of 3", "search of 2 4"});
+  CHECK(events("* SEARCH 1\r\nkq2 OK\r\n* SEARCH 2\r\nkq3 OK\r\n* SEARCH 3\r\n") ==
+        Events{"search of 2 1", "completed 2 OK", "search of 3 2", "completed 3 OK", "search 3"});
+  CHECK(events("* ESEARCH (TAG \"kq1\") UID\r\n* ESEARCH (TAG \"x\") UID\r\n"
+               "* ESEARCH (TAG \"\") UID\r\n") == Events{"search", "search", "search of 2"});
+}
