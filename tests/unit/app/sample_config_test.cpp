@@ -1,5 +1,4 @@
 // The commented sample configuration is documentation; here it is held to the truth.
-#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <set>
@@ -15,8 +14,7 @@ using namespace popbridge::app;
 namespace {
 
 std::string sample() {
-  const std::filesystem::path here = __FILE__;
-  std::ifstream file(here.parent_path() / "../../../config/popbridge.conf");
+  std::ifstream file(POPBRIDGE_SAMPLE);
   REQUIRE(file.is_open());
   return {std::istreambuf_iterator<char>(file), {}};
 }
