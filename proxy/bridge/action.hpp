@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
 
+#include "bridge/kept_mailbox.hpp"
 #include "common/trace.hpp"
 #include "imap/client_session.hpp"
 #include "pop3/reply.hpp"
@@ -33,6 +35,7 @@ struct CloseUpstream {
 /// credentials (Bridge::user(), Bridge::password()).
 struct KeepUpstream {
   imap::ClientSession engine;
+  std::optional<KeptMailbox> mailbox;  ///< empty: it has changed since it was opened
 };
 /// Flush the client's pending output in clear, then start TLS with what take_unparsed_input()
 /// holds; answer with client_secured() or client_lost().

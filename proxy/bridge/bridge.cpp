@@ -185,7 +185,7 @@ void Bridge::end_session(std::string_view reason, bool flush) {
   over_ = true;
   store_learned();
   if (may_keep_upstream()) {
-    actions_.emplace_back(KeepUpstream{*std::exchange(upstream_, std::nullopt)});
+    actions_.emplace_back(KeepUpstream{*std::exchange(upstream_, std::nullopt), mailbox_to_keep()});
     link_ = Link::kNone;
   } else {
     drop_upstream(std::holds_alternative<Idle>(task_));
@@ -201,6 +201,12 @@ void Bridge::end_session(std::string_view reason, bool flush) {
 bool Bridge::may_keep_upstream() const {
   return settings_.upstream_keepalive.count() > 0 && clean_quit_ && link_ == Link::kReady &&
          !bye_deadline_ && !generation_lost_ && !draining_ && upstream_->at_rest();
+}
+
+std::optional<KeptMailbox> Bridge::mailbox_to_keep() {
+  // With exact sizes that were learned the next listing is another.
+  if (mailbox_moved_ || !learned_.empty()) return std::nullopt;
+  return KeptMailbox{maildrop_->without_marks(), std::move(sequence_map_), exists_, read_only_};
 }
 
 void Bridge::store_learned() {

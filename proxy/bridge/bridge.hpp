@@ -13,6 +13,7 @@
 #include "bridge/action.hpp"
 #include "bridge/error_map.hpp"
 #include "bridge/fetches.hpp"
+#include "bridge/kept_mailbox.hpp"
 #include "bridge/maildrop.hpp"
 #include "bridge/prefetch.hpp"
 #include "bridge/read_ahead_budget.hpp"
@@ -65,7 +66,7 @@ class Bridge {
   /// Instead of upstream_connected(): an engine that an earlier session left behind (KeepUpstream).
   /// It proves itself by opening the mailbox; if it fails in any way, a new connection is asked
   /// for.
-  void upstream_reused(imap::ClientSession engine);
+  void upstream_reused(imap::ClientSession engine, std::optional<KeptMailbox> mailbox);
   /// Octets arrived from upstream and are in its engine: it is alive.
   void upstream_progressed(Time now);
   /// The connection could not be made, was closed or failed. `reason` for the log.
@@ -146,6 +147,7 @@ class Bridge {
   bool take_upstream_event();
   void on_upstream_event(const imap::Event& event);
   void watch_mailbox(const imap::Event& event);
+  void note_change(const imap::Event& event);
   void on_opening_event(const imap::Event& event);
   void on_opened();
   void retrieve(Retrieving& retrieving);
@@ -170,6 +172,7 @@ class Bridge {
   void lose_generation();
   void connect_upstream(bool may_reuse);
   [[nodiscard]] bool may_keep_upstream() const;
+  [[nodiscard]] std::optional<KeptMailbox> mailbox_to_keep();
   void on_bye(const imap::Bye& bye);
   /// Begins the task's work upstream, on the connection there is or on one made again.
   void start_upstream_work();
@@ -202,6 +205,8 @@ class Bridge {
   std::optional<Maildrop> maildrop_;  ///< from login on
   SequenceMap sequence_map_;          ///< of the upstream connection there is
   SnapshotChange learned_;            ///< for the index store, at the end
+  std::uint64_t exists_ = 0;          ///< when the mailbox was opened on that connection
+  bool mailbox_moved_ = false;        ///< something has happened in it since, by us or others
   bool read_only_ = false;
   bool generation_lost_ = false;      ///< UIDVALIDITY changed: our UIDs mean nothing any more
   bool reused_ = false;               ///< opening_ works on a connection of an earlier session

@@ -37,13 +37,13 @@ void Bridge::upstream_connected(std::string tag_prefix) {
   }
 }
 
-void Bridge::upstream_reused(imap::ClientSession engine) {
+void Bridge::upstream_reused(imap::ClientSession engine, std::optional<KeptMailbox> mailbox) {
   if (over_ || link_ != Link::kConnecting) return;
   upstream_.emplace(std::move(engine));
   opening_.emplace(settings_, *upstream_, user_, password_, true);
   link_ = Link::kOpening;
   reused_ = true;
-  opening_->begin_logged_in();
+  opening_->begin_logged_in(std::move(mailbox));
 }
 
 void Bridge::upstream_secured() {
@@ -148,6 +148,7 @@ void Bridge::on_upstream_event(const imap::Event& event) {
     return;
   }
   watch_mailbox(event);
+  note_change(event);
   note_gone(event);
   watch_throttling(event);
   fetches_.on_event(event, *upstream_);
@@ -187,6 +188,17 @@ void Bridge::lose_generation() {
   fetches_.clear();
 }
 
+// What makes the list of this session no list for the next one.
+void Bridge::note_change(const imap::Event& event) {
+  const auto* exists = std::get_if<imap::Exists>(&event);
+  const auto* info = std::get_if<imap::MessageInfo>(&event);
+  mailbox_moved_ = mailbox_moved_ || (exists != nullptr && exists->count != exists_) ||
+                   (info != nullptr && info->deleted.has_value()) ||
+                   std::holds_alternative<imap::Expunged>(event) ||
+                   std::holds_alternative<imap::Vanished>(event) ||
+                   std::holds_alternative<Updating>(task_);
+}
+
 void Bridge::on_opening_event(const imap::Event& event) {
   const UpstreamOpening::Phase before = opening_->phase();
   opening_->on_event(event);
@@ -209,6 +221,8 @@ void Bridge::on_opening_event(const imap::Event& event) {
 void Bridge::on_opened() {
   link_ = Link::kReady;
   read_only_ = opening_->read_only();
+  exists_ = opening_->exists();
+  mailbox_moved_ = maildrop_.has_value();  // made again: nobody knows what happened in between
   sequence_map_ = opening_->take_sequence_map();
   const std::uint32_t uid_validity = opening_->uid_validity();
   if (!maildrop_) {

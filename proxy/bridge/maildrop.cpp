@@ -76,6 +76,13 @@ void Maildrop::unmark_all() {
   deleted_ = {};
 }
 
+Maildrop Maildrop::without_marks() const {
+  Maildrop fresh = *this;
+  fresh.unmark_all();
+  fresh.retrieved_ = {};
+  return fresh;
+}
+
 imap::UidSet Maildrop::deleted() const {
   imap::UidSet set;
   for (std::uint32_t number = 1; number <= deleted_.size(); ++number) {

@@ -47,6 +47,8 @@ class Maildrop {
   void mark_retrieved(pop3::MessageNumber number);
   /// RSET: nothing is marked deleted any more.
   void unmark_all();
+  /// The same messages for a session that has done nothing yet.
+  [[nodiscard]] Maildrop without_marks() const;
 
   [[nodiscard]] imap::UidSet deleted() const;
   /// Sent whole by RETR and not marked deleted.

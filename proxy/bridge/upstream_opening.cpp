@@ -30,8 +30,40 @@ void UpstreamOpening::fail(Failure failure, bool upstream_usable) {
   phase_ = Phase::kFailed;
 }
 
+void UpstreamOpening::begin_logged_in(std::optional<KeptMailbox> mailbox) {
+  if (!mailbox) {
+    open_mailbox();
+    return;
+  }
+  kept_ = std::move(mailbox);
+  phase_ = Phase::kUnchanged;
+  pending_ = upstream_.noop();
+}
+
+// All that a server may say of a mailbox when something has happened in it. The same EXISTS once
+// more is nothing.
+void UpstreamOpening::note_change(const imap::Event& event) {
+  const bool changed = std::visit(
+      Overloaded{
+          [&](const imap::Exists& exists) { return kept_ && exists.count != kept_->exists; },
+          [](const imap::Notice& notice) { return notice.code.code != imap::Code::kNone; },
+          [](const imap::Completed&) { return false; },
+          [](const auto&) { return true; },
+      },
+      event);
+  if (changed) kept_.reset();
+}
+
+void UpstreamOpening::take_kept() {
+  maildrop_ = std::move(kept_->maildrop);
+  sequence_map_ = std::move(kept_->sequence_map);
+  read_only_ = kept_->read_only;
+  phase_ = Phase::kOpen;
+}
+
 void UpstreamOpening::on_event(const imap::Event& event) {
   if (phase_ == Phase::kOpen || phase_ == Phase::kFailed) return;
+  if (phase_ == Phase::kUnchanged) note_change(event);
   std::visit(
       Overloaded{
           [&](const imap::Greeted& greeting) { on_greeting(greeting); },
@@ -109,6 +141,7 @@ void UpstreamOpening::log_in() {
 
 void UpstreamOpening::open_mailbox() {
   phase_ = Phase::kMailbox;
+  kept_.reset();
   // What was said before SELECT is not about this mailbox, or not from this server.
   index_ = MailboxIndex(settings_.max_messages);
   if (!upstream_.capabilities_known()) upstream_.capability();
@@ -176,6 +209,15 @@ void UpstreamOpening::on_completed(const imap::Completed& completed) {
           failure.code = pop3::ResponseCode::kSysTemp;
         }
         fail(std::move(failure), true);
+      }
+      break;
+    case Phase::kUnchanged:
+      if (!ok) {
+        fail(upstream_unavailable("server refuses NOOP: " + completed.text));
+      } else if (kept_ && completed.code.code == imap::Code::kNone) {
+        take_kept();
+      } else {
+        open_mailbox();
       }
       break;
     case Phase::kGreeting:

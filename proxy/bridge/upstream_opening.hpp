@@ -7,6 +7,7 @@
 #include <variant>
 
 #include "bridge/error_map.hpp"
+#include "bridge/kept_mailbox.hpp"
 #include "bridge/mailbox_index.hpp"
 #include "bridge/settings.hpp"
 #include "bridge/warm_index.hpp"
@@ -31,6 +32,7 @@ class UpstreamOpening {
     kHandshake,
     kCapabilityInTls,
     kLogin,
+    kUnchanged,  ///< of a mailbox that an earlier session left selected: is it?
     kMailbox,
     kOpen,
     kFailed
@@ -44,8 +46,9 @@ class UpstreamOpening {
   /// Every event of the connection until phase() is kOpen or kFailed. What BYE means for the
   /// connection is the caller's business.
   void on_event(const imap::Event& event);
-  /// Instead of waiting for a greeting: the connection is logged in, by an earlier session.
-  void begin_logged_in() { open_mailbox(); }
+  /// Instead of waiting for a greeting: the connection is logged in, by an earlier session. With
+  /// what that one knew of the mailbox it is enough to hear that nothing has happened since.
+  void begin_logged_in(std::optional<KeptMailbox> mailbox);
   /// The handshake asked for in kHandshake succeeded.
   void on_tls_started();
 
@@ -57,6 +60,7 @@ class UpstreamOpening {
   // In kOpen:
   [[nodiscard]] bool read_only() const { return read_only_; }
   [[nodiscard]] std::uint32_t uid_validity() const { return index_.uid_validity(); }
+  [[nodiscard]] std::uint64_t exists() const { return kept_ ? kept_->exists : index_.exists(); }
   /// The listing; to be taken once, and only if it was asked for.
   [[nodiscard]] Maildrop take_maildrop() { return std::move(maildrop_); }
   /// Goes with the listing; without one it knows nothing.
@@ -70,6 +74,8 @@ class UpstreamOpening {
   void note_code(const imap::ResponseCode& code);
   void secure_or_log_in();
   void log_in();
+  void note_change(const imap::Event& event);
+  void take_kept();
   void open_mailbox();
   void ask_index();
   void list_below(std::uint32_t uid);
@@ -92,6 +98,7 @@ class UpstreamOpening {
   std::optional<imap::CommandId> index_command_;
   bool selected_ = false;
   bool tls_up_;
+  std::optional<KeptMailbox> kept_;  ///< from begin_logged_in() on, until it has changed
   bool id_announced_ = false;
   bool bye_seen_ = false;
   bool read_only_ = false;

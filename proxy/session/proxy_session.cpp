@@ -216,7 +216,7 @@ void ProxySession::perform(const bridge::ConnectUpstream& action) {
       upstream_ = std::move(kept->stream);
       upstream_->set_observer(&upstream_side_);
       if (wire_log_) kept->engine.enable_trace();
-      bridge_.upstream_reused(std::move(kept->engine));
+      bridge_.upstream_reused(std::move(kept->engine), std::move(kept->mailbox));
       return;
     }
   }
@@ -268,7 +268,8 @@ void ProxySession::perform(bridge::KeepUpstream& action) {
   if (wire_log_) wire_log_->write(log::Side::kImap, action.engine.take_trace());
   upstream_->set_reading(false);
   upstream_->set_observer(nullptr);
-  pool_.keep(bridge_.user(), bridge_.password(), {std::move(upstream_), std::move(action.engine)});
+  pool_.keep(bridge_.user(), bridge_.password(),
+             {std::move(upstream_), std::move(action.engine), std::move(action.mailbox)});
 }
 
 /// All that is pending, congested or not: bounded by what one step makes.

@@ -10,6 +10,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "bridge/kept_mailbox.hpp"
 #include "common/secret.hpp"
 #include "imap/client_session.hpp"
 #include "net/byte_stream.hpp"
@@ -19,10 +20,11 @@
 
 namespace popbridge::session {
 
-/// A connection with its engine, between two commands.
+/// A connection with its engine, between two commands, and what is known of the mailbox selected.
 struct UpstreamConnection {
   std::unique_ptr<net::ByteStream> stream;
   imap::ClientSession engine;
+  std::optional<bridge::KeptMailbox> mailbox;
 };
 
 /// One per worker, on its thread. Holds at most one connection a user, only for so long, and only

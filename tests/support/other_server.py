@@ -34,8 +34,8 @@ class OtherServerTest(unittest.TestCase):
         user = self.mailbox(messages)
         return user, self.log_in(user)
 
-    def log_in(self, user):
-        client = Client(self.bridge.port())
+    def log_in(self, user, bridge=None):
+        client = Client((bridge or self.bridge).port())
         self.addCleanup(client.close)
         client.login(user)
         return client
@@ -165,7 +165,19 @@ class OtherServerTest(unittest.TestCase):
 
     def test_a_known_mailbox_is_shown_as_it_is_now(self):
         """From the second session on it is asked for changes only."""
-        user, client = self.session(corpus.tame_messages(60, 1))
+        self.check_known_mailbox(self.bridge)
+
+    def test_a_mailbox_left_selected_is_shown_as_it_is_now(self):
+        """On a connection that earlier sessions left behind."""
+        bridge = self.enterContext(
+            Popbridge(self.server.insecure_url, "--upstream-keepalive", "60", "--threads", "1"))
+        self.check_known_mailbox(bridge)
+        kept = [line.fields["upstream"] for line in bridge.lines if line.event == "login-ok"]
+        self.assertGreaterEqual(kept.count("kept"), 5)
+
+    def check_known_mailbox(self, bridge):
+        user = self.mailbox(corpus.tame_messages(60, 1))
+        client = self.log_in(user, bridge)
         listed = client.listing()
         client.quit()
 
@@ -173,7 +185,7 @@ class OtherServerTest(unittest.TestCase):
             with self.server.open(user) as mailbox:
                 shown = mailbox.uids("UNDELETED")
                 sizes = mailbox.sizes()
-            with self.log_in(user) as session:
+            with self.log_in(user, bridge) as session:
                 self.assertEqual([int(uid[:8], 16) for uid in session.unique_ids().values()], shown)
                 self.assertEqual(list(session.listing().values()), [sizes[uid] for uid in shown])
                 self.assertEqual(session.stat(), (len(shown), sum(sizes[uid] for uid in shown)))

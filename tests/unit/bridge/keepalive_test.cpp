@@ -36,8 +36,8 @@ class Session {
     bridge_.upstream_connected("A");
     pump();
   }
-  void reused(imap::ClientSession engine) {
-    bridge_.upstream_reused(std::move(engine));
+  void reused(KeepUpstream left) {
+    bridge_.upstream_reused(std::move(left.engine), std::move(left.mailbox));
     pump();
   }
   void lost() {
@@ -123,33 +123,86 @@ void open_anew(Session& session) {
   (void)session.sent();
 }
 
-/// The engine that a session leaves behind which did nothing but log in and QUIT.
-imap::ClientSession left_behind(const Settings& settings) {
+/// What a session leaves behind which did nothing but log in and QUIT; `meanwhile`: said by the
+/// server before QUIT.
+KeepUpstream left_behind(const Settings& settings, const std::string& meanwhile = {}) {
   Session session(settings);
   log_in(session);
   open_anew(session);
+  if (!meanwhile.empty()) session.server(meanwhile);
   session.command("QUIT");
   auto kept = session.action<KeepUpstream>();
   REQUIRE(kept.has_value());
   CHECK(session.sent().empty());
-  return std::move(kept->engine);
+  return std::move(*kept);
+}
+
+/// A session that takes it over, its login under way.
+void take_over(Session& session, KeepUpstream left) {
+  log_in(session);
+  (void)session.action<ConnectUpstream>();
+  (void)session.got();
+  session.reused(std::move(left));
 }
 
 }  // namespace
 
-TEST_CASE("After QUIT the connection is left behind, and opens the next session in one flight") {
+TEST_CASE("After QUIT the connection is left behind, and one NOOP opens the next session") {
   const Settings settings = keeping();
   Session session(settings);
   log_in(session);
   CHECK(session.action<ConnectUpstream>()->may_reuse);
-  imap::ClientSession engine = left_behind(settings);
   (void)session.got();
-  session.reused(std::move(engine));
+  session.reused(left_behind(settings));
   CHECK(session.got().empty());
-  CHECK(session.sent() == "A4 SELECT INBOX\r\nA5 UID FETCH 1:* (UID RFC822.SIZE FLAGS)\r\n");
-  session.server(listing(4));
+  CHECK(session.sent() == "A4 NOOP\r\n");
+  session.server("A4 OK nothing\r\n");
   CHECK(session.got() == "+OK 2 messages (40 octets)\r\n");
   CHECK(session.action<LoginAccepted>()->reused);
+  // And so for the one after it; what is read and deleted is this session's own.
+  session.command("RETR 1");
+  session.server("* 1 FETCH (UID 5 BODY[] {20}\r\n012345678901234567\r\n)\r\nA5 OK\r\n");
+  session.command("DELE 1");
+  session.command("RSET");
+  session.command("QUIT");
+  auto again = session.action<KeepUpstream>();
+  REQUIRE(again.has_value());
+  REQUIRE(again->mailbox.has_value());
+  CHECK(again->mailbox->maildrop.live_count() == 2);
+  CHECK(again->mailbox->maildrop.is_wanted(pop3::MessageNumber(1)));
+}
+
+TEST_CASE("When anything has happened in the mailbox meanwhile, it is opened anew") {
+  const Settings settings = keeping();
+  for (const std::string_view news :
+       {"* 3 EXISTS\r\n", "* 1 EXPUNGE\r\n", "* VANISHED 5\r\n",
+        "* 1 FETCH (FLAGS (\\Deleted))\r\n", "* OK [UIDVALIDITY 78] rebuilt\r\n",
+        "* 1 FETCH (UID 5 FLAGS (\\Seen))\r\n"}) {
+    INFO(news);
+    Session session(settings);
+    take_over(session, left_behind(settings));
+    (void)session.sent();
+    session.server(std::string(news) + "A4 OK\r\n");
+    CHECK(session.got().empty());
+    CHECK(session.sent() == "A5 SELECT INBOX\r\nA6 UID FETCH 1:* (UID RFC822.SIZE FLAGS)\r\n");
+    session.server(listing(5));
+    CHECK(session.got() == "+OK 2 messages (40 octets)\r\n");
+  }
+  Session repeated(settings);
+  take_over(repeated, left_behind(settings));
+  repeated.server("* 2 EXISTS\r\nA4 OK\r\n");
+  CHECK(repeated.got() == "+OK 2 messages (40 octets)\r\n");
+}
+
+TEST_CASE("What happened in the mailbox during the session is not forgotten behind it") {
+  const Settings settings = keeping();
+  for (const std::string_view news :
+       {"* 3 EXISTS\r\n", "* 1 EXPUNGE\r\n", "* 1 FETCH (FLAGS (\\Deleted))\r\n"}) {
+    INFO(news);
+    Session session(settings);
+    take_over(session, left_behind(settings, std::string(news)));
+    CHECK(session.sent() == "A4 SELECT INBOX\r\nA5 UID FETCH 1:* (UID RFC822.SIZE FLAGS)\r\n");
+  }
 }
 
 TEST_CASE(
@@ -160,10 +213,7 @@ TEST_CASE(
        {How::kReset, How::kSilent, How::kBye, How::kRefused, How::kForgedTag, How::kNoCount}) {
     INFO("case " << static_cast<int>(how));
     Session session(settings);
-    log_in(session);
-    (void)session.action<ConnectUpstream>();
-    session.reused(left_behind(settings));
-    (void)session.got();
+    take_over(session, left_behind(settings));
     switch (how) {
       case How::kReset:
         session.lost();
@@ -182,7 +232,8 @@ TEST_CASE(
         session.server("A9 OK surprise\r\n");
         break;
       case How::kNoCount:
-        session.server("A4 OK selected\r\nA5 OK done\r\n");
+        session.server("* 3 EXISTS\r\nA4 OK\r\n");
+        session.server("A5 OK selected\r\nA6 OK done\r\n");
         break;
     }
     CHECK(session.got().empty());
@@ -247,7 +298,9 @@ TEST_CASE("Only a clean end leaves a connection behind") {
     session.command("DELE 1");
     session.command("QUIT");
     session.server("A4 OK\r\n* 1 EXPUNGE\r\nA5 OK\r\n");
-    CHECK(session.action<KeepUpstream>().has_value());
+    const auto kept = session.action<KeepUpstream>();
+    REQUIRE(kept.has_value());
+    CHECK_FALSE(kept->mailbox.has_value());
   }
 }
 
