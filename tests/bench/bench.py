@@ -57,7 +57,7 @@ def run_row(lab, row, rounds, results):
     failures, once = 0, set()
     stages = rounds if row.fresh else 1
     for stage in range(stages):
-        with lab.stage(row.peers, row.rtt_ms) as servers:
+        with row.stage(lab) as servers:
             for number in range(stage + 1, stage + 1 + rounds // stages):
                 for name, server in servers.items():
                     if name not in once:

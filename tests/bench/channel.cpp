@@ -97,6 +97,8 @@ Channel::Channel(int port, SSL_CTX* tls, int receive_buffer)
   ssl_.reset(SSL_new(tls));
   if (!ssl_ || SSL_set_fd(ssl_.get(), fd()) != 1) throw std::runtime_error("no TLS connection");
   SSL_set_connect_state(ssl_.get());
+  // The first octets of TLS are ours, and who waits for a greeting would never send them.
+  if (!moved(SSL_do_handshake(ssl_.get()))) throw std::runtime_error("no TLS handshake");
 }
 
 std::optional<std::size_t> Channel::moved(int result) {

@@ -31,4 +31,7 @@ int run_relay(const Arguments& arguments);
 // Until standard input ends: answers nginx's auth_http with one POP3 server for everybody.
 int run_auth_http(const Arguments& arguments);
 
+// Until standard input ends: an IMAP server that costs next to nothing.
+int run_free_upstream(const Arguments& arguments);
+
 }  // namespace popbridge::bench

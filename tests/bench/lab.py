@@ -88,6 +88,17 @@ class Lab:
             shutil.rmtree(self.upstream.root / "mail" / f"{box.name}{user}", ignore_errors=True)
 
     @contextlib.contextmanager
+    def free_stage(self, box, threads):
+        """{name: popbridge with so many workers}, in front of an upstream that costs nothing; what
+        they do is to make signatures with a large key, since that is all their own work."""
+        with contextlib.ExitStack() as stack:
+            port = stack.enter_context(Native("upstream", *box.arguments())).port
+            identity = self.upstream.authority.issue("large", key_type=("rsa",
+                                                                        "rsa_keygen_bits:4096"))
+            yield {name: stack.enter_context(Bridge(port, *identity, ("--threads", str(count))))
+                   for name, count in threads.items()}
+
+    @contextlib.contextmanager
     def stage(self, peers, rtt_ms=0):
         """{name: running server} of the peers, the upstream so far away from them."""
         with contextlib.ExitStack() as stack:

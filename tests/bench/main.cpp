@@ -41,7 +41,8 @@ int main(int argc, char** argv) {
     if (command == "load") return bench::run_load(arguments);
     if (command == "relay") return bench::run_relay(arguments);
     if (command == "auth-http") return bench::run_auth_http(arguments);
-    std::cerr << "usage: bench_load make|load|relay|auth-http --name value ...\n";
+    if (command == "upstream") return bench::run_free_upstream(arguments);
+    std::cerr << "usage: bench_load make|load|relay|auth-http|upstream --name value ...\n";
   } catch (const std::exception& error) {
     std::cerr << "bench_load: " << error.what() << '\n';
   }

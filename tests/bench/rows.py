@@ -37,7 +37,7 @@ class Row:
     has servers that have just been started, since memory once taken is seldom given back."""
 
     def __init__(self, name, title, metrics, goals, measure, *, boxes, peers=PEERS, rtt_ms=0,
-                 fresh=False):
+                 fresh=False, stage=None):
         self.name, self.title = name, title
         self.metrics, self.goals = metrics, goals
         self.measure = measure
@@ -45,6 +45,11 @@ class Row:
         self.peers = peers
         self.rtt_ms = rtt_ms
         self.fresh = fresh
+        self._stage = stage
+
+    def stage(self, lab):
+        """The servers of this row, running: {name: server}."""
+        return self._stage(lab) if self._stage else lab.stage(self.peers, self.rtt_ms)
 
 
 SECONDS_1000 = Metric("s per 1,000", "s", 3)
@@ -182,6 +187,22 @@ def poll_row(quick):
                [POLLS, POLL_CPU], goals, measure, boxes=[box], peers=peers)
 
 
+def threads_row(quick):
+    """One worker and two, where nothing but popbridge costs time."""
+    box = Box("free", 8, 10, 6000, copies=True)
+
+    def measure(lab, _, peer):
+        result = lab.load(peer, box, "poll", tls=True, sessions=400 if quick else 1500)
+        return {POLLS: result.sessions / result.elapsed_s,
+                POLL_CPU: result.cpu_s * 1000 / result.sessions}
+
+    return Row("threads", "login over TLS (RSA 4096), STAT, UIDL, QUIT, 8 at a time, two workers "
+               "(and one); the upstream costs nothing", [POLLS, POLL_CPU],
+               [Goal(POLLS, 1.7, "one worker")], measure, boxes=[],
+               peers=("popbridge", "one worker"),
+               stage=lambda lab: lab.free_stage(box, {"popbridge": 2, "one worker": 1}))
+
+
 def idle_rows(quick):
     box = Box("idle", 100 if quick else 500, 10, 6000, copies=True)
     few = Box("calm", 10, 10, 6000, copies=True)
@@ -204,4 +225,4 @@ def idle_rows(quick):
 
 def all_rows(quick, rtts):
     return [*far_rows(rtts, quick), *near_rows(quick), *big_rows(quick), *listing_rows(quick),
-            poll_row(quick), *idle_rows(quick)]
+            poll_row(quick), threads_row(quick), *idle_rows(quick)]

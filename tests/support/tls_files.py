@@ -21,7 +21,8 @@ class Authority:
                   "-addext", "keyUsage=critical,keyCertSign,cRLSign",
                   "-keyout", self._key, "-out", self.certificate)
 
-    def issue(self, name, subject_alt_name="DNS:localhost,IP:127.0.0.1"):
+    def issue(self, name, subject_alt_name="DNS:localhost,IP:127.0.0.1",
+              key_type=("ec", "ec_paramgen_curve:prime256v1")):
         """Certificate (with its chain) and key for a server: two paths."""
         certificate = self.directory / f"{name}.pem"
         key = self.directory / f"{name}.key"
@@ -29,7 +30,7 @@ class Authority:
         extensions = self.directory / f"{name}.ext"
         extensions.write_text(f"subjectAltName={subject_alt_name}\n"
                               "basicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n")
-        self._run("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+        self._run("req", "-new", "-newkey", key_type[0], "-pkeyopt", key_type[1],
                   "-nodes", "-subj", "/CN=localhost", "-keyout", key, "-out", request)
         self._run("x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self._key,
                   "-CAcreateserial", "-days", "2", "-extfile", extensions, "-out", certificate)
