@@ -33,6 +33,14 @@ class ClientTest(BridgedTest):
         self.home.chmod(0o755)
         self.fill(self.messages)
 
+    def tearDown(self):
+        """Whatever these clients do, little is read ahead of them for nothing."""
+        ends = [line.fields for line in self.bridge.lines if line.event == "session-end"]
+        wasted = sum(int(fields["wasted"]) for fields in ends)
+        passed_on = sum(int(fields["octets"]) for fields in ends)
+        self.assertLessEqual(wasted * 20, passed_on + wasted)
+        super().tearDown()
+
     def fill(self, messages):
         """A new user with these messages becomes self.user."""
         self.user = self.dovecot.mailbox(messages)
