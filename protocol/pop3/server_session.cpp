@@ -115,6 +115,7 @@ std::optional<Upcoming> ServerSession::peek_retrieval() {
   if (state_ != State::kTransaction) return std::nullopt;
   while (const auto line = reader_.peek(limits_.command_line_octets)) {
     const CommandLine command = split_command(*line);
+    if (command.verb == Verb::kQuit) quit_peeked_ = true;
     if (command.verb == Verb::kRetr) {
       const auto number = parse_message_number(command.argument.value_or(""));
       if (number) return Upcoming{.number = *number, .top_lines = std::nullopt};

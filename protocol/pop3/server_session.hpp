@@ -125,6 +125,8 @@ class ServerSession {
   /// taking it: for reading ahead, the event itself comes in its turn. Each is told once; commands
   /// in between are passed over. In TRANSACTION only.
   [[nodiscard]] std::optional<Upcoming> peek_retrieval();
+  /// The client has sent QUIT already, as far as was peeked at, or will send nothing any more.
+  [[nodiscard]] bool end_is_near() const { return quit_peeked_ || client_closed_; }
 
   // Answers to LoginRequest.
   /// "+OK text"; the state becomes TRANSACTION.
@@ -253,6 +255,7 @@ class ServerSession {
   unsigned bad_commands_ = 0;
   unsigned refused_logins_ = 0;
   bool client_closed_ = false;
+  bool quit_peeked_ = false;
   std::optional<EndReason> end_reason_;
   bool end_reported_ = false;
   std::optional<Trace> trace_;

@@ -11,6 +11,8 @@ namespace {
 /// A logged-in connection that idles so long is sent a NOOP: servers may close after 30 minutes
 /// (RFC 9051 section 5.4), middleboxes earlier.
 constexpr Time kKeepAlive = std::chrono::minutes(9);
+/// Messages read ahead wait so long for a client that asks for nothing.
+constexpr Time kHeldPatience = std::chrono::seconds(30);
 /// A connection of an earlier session that is silent so long is dead: a new one is made.
 constexpr Time kReusePatience = std::chrono::seconds(5);
 
@@ -29,6 +31,7 @@ Bridge::Bridge(const Settings& settings, ReadAheadBudget& read_ahead, pop3::Poli
 bool Bridge::step(Time now) {
   now_ = now;
   if (over_) return false;
+  if (client_.pending_output_size() < kStepOctets) fetches_.client_took();
   check_deadlines();
   bool progress = over_;
   while (!over_ && take_upstream_event()) progress = true;
@@ -116,12 +119,19 @@ std::optional<Time> Bridge::client_deadline() const {
   return client_activity_ + settings_.idle_timeout;
 }
 
+/// When what is held for a client that does nothing is given up.
+std::optional<Time> Bridge::held_deadline() const {
+  const bool resting = std::holds_alternative<Idle>(task_) && fetches_.outstanding().messages > 0;
+  return resting ? std::optional(client_activity_ + kHeldPatience) : std::nullopt;
+}
+
 std::optional<Time> Bridge::next_deadline() const {
   if (over_) return std::nullopt;
-  const std::optional<Time> client = client_deadline();
-  const std::optional<Time> upstream = upstream_deadline();
-  if (!client || !upstream) return client ? client : upstream;
-  return std::min(*client, *upstream);
+  std::optional<Time> next;
+  for (const auto& deadline : {client_deadline(), upstream_deadline(), held_deadline()}) {
+    if (deadline && (!next || *deadline < *next)) next = deadline;
+  }
+  return next;
 }
 
 void Bridge::check_deadlines() {
@@ -136,6 +146,11 @@ void Bridge::check_deadlines() {
     }
   }
   if (over_) return;
+  // Others can use the memory, and so slow a client gains nothing by it.
+  if (const auto deadline = held_deadline(); deadline && now_ >= *deadline) {
+    fetches_.forget_guesses();
+    prefetch_.stop();
+  }
   // RFC 1939 section 3: the autologout timer closes without removing and without an answer.
   if (const auto deadline = client_deadline(); deadline && now_ >= *deadline) {
     // Before login there may be the answer to a PASS that took the server too long: it still goes.

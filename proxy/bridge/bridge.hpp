@@ -152,6 +152,7 @@ class Bridge {
   void on_opened();
   void retrieve(Retrieving& retrieving);
   void ask_for(Retrieving& retrieving);
+  void make_retrieval(Retrieving& retrieving);
   void judge_retrieval(Retrieving& retrieving);
   void judge_read_ahead(Retrieving& retrieving);
   void begin_probe(Retrieving& retrieving);
@@ -163,6 +164,7 @@ class Bridge {
   void read_ahead_guessed();
   [[nodiscard]] RetrievalRequest request_for(const Wish& wish) const;
   void watch_throttling(const imap::Event& event);
+  [[nodiscard]] std::optional<Time> held_deadline() const;
   void on_probe_event(Retrieving& retrieving, const imap::Event& event);
   void note_gone(const imap::Event& event);
   void on_update_event(Updating& updating, const imap::Event& event);
@@ -197,6 +199,7 @@ class Bridge {
   std::deque<Action> actions_;
   Fetches fetches_;
   Prefetch prefetch_;
+  bool throttled_ = false;         ///< the server has asked for less
   std::optional<Wish> pipelined_;  ///< by the client, and not read ahead yet for want of room
 
   std::string user_;

@@ -90,6 +90,7 @@ void Bridge::continue_listing(Listing& listing) {
 }
 
 void Bridge::on_retrieve(pop3::MessageNumber number, std::optional<std::uint64_t> top_lines) {
+  if (pipelined_ && pipelined_->number == number) pipelined_.reset();
   if (!maildrop_->is_live(number)) {
     client_.reply_err(pop3::ResponseCode::kNone, maildrop_->is_known(number)
                                                      ? "message is marked deleted"

@@ -23,15 +23,13 @@ RetrievalRequest Bridge::request_for(const Wish& wish) const {
 
 void Bridge::retrieve(Retrieving& retrieving) {
   const RetrievalRequest& request = retrieving.request;
-  if (pipelined_ && pipelined_->number == request.number) pipelined_.reset();
   Retrieval* const found = fetches_.find(request);
   const Wish wish{request.number, request.top_lines};
   if (prefetch_.on_request(wish, found != nullptr, *maildrop_)) fetches_.pass(request.number);
+  upstream_activity_ = now_;  // from here on its silence matters
   if (found == nullptr) {
     ask_for(retrieving);
-    start_upstream_work();
   } else {
-    upstream_activity_ = now_;  // from here on its silence matters
     const bool streams = found->state() == Retrieval::State::kRunning && !found->in_set();
     if (streams && found->request().top_lines == request.top_lines) {
       retrieving.retrieval = found;
@@ -43,8 +41,16 @@ void Bridge::retrieve(Retrieving& retrieving) {
   read_ahead();
 }
 
-/// Makes the retrieval that only this command waits for; start_upstream_work() sends it.
+/// Asks for what only this command waits for. While an earlier command for the same message is
+/// still unanswered it does not; judge_read_ahead() comes back when it is.
 void Bridge::ask_for(Retrieving& retrieving) {
+  fetches_.forget(retrieving.request.uid);
+  if (fetches_.awaits_answer(retrieving.request.uid)) return;
+  make_retrieval(retrieving);
+  start_upstream_work();
+}
+
+void Bridge::make_retrieval(Retrieving& retrieving) {
   retrieving.retrieval = &fetches_.add(retrieving.request);
   retrieving.retrieval->deliver_to(client_);
 }
@@ -81,7 +87,6 @@ void Bridge::judge_read_ahead(Retrieving& retrieving) {
   Retrieval* const found = fetches_.find(request);
   if (found == nullptr) {  // it went wrong, or became too large to be kept
     ask_for(retrieving);
-    start_upstream_work();
   } else if (found->state() != Retrieval::State::kDone) {
     return;
   } else if (found->request().top_lines == request.top_lines) {
@@ -168,11 +173,12 @@ void Bridge::on_probe_event(Retrieving& retrieving, const imap::Event& event) {
 
 void Bridge::read_ahead() {
   const bool possible = link_ == Link::kReady && !bye_deadline_ && !draining_ && !over_ &&
-                        !generation_lost_ && !fetches_.uid_last();
+                        !generation_lost_ && !throttled_ && !fetches_.uid_last();
   if (!possible) return;
   read_ahead_pipelined();
   // A guess is made only with a server that has shown how it answers.
-  if (fetches_.uid_first() && prefetch_.wants_more(fetches_.outstanding())) read_ahead_guessed();
+  const bool guesses = fetches_.uid_first() && !client_.end_is_near();
+  if (guesses && prefetch_.wants_more(fetches_.outstanding())) read_ahead_guessed();
   fetches_.send(*upstream_);
 }
 
@@ -203,10 +209,11 @@ void Bridge::read_ahead_pipelined() {
 void Bridge::watch_throttling(const imap::Event& event) {
   const auto* completed = std::get_if<imap::Completed>(&event);
   const auto* notice = std::get_if<imap::Notice>(&event);
-  if ((completed != nullptr && asks_for_less(completed->code, completed->text)) ||
-      (notice != nullptr && asks_for_less(notice->code, notice->text))) {
-    prefetch_.stop();
-  }
+  const auto* bye = std::get_if<imap::Bye>(&event);
+  throttled_ = throttled_ ||
+               (completed != nullptr && asks_for_less(completed->code, completed->text)) ||
+               (notice != nullptr && asks_for_less(notice->code, notice->text)) ||
+               (bye != nullptr && asks_for_less(bye->code, bye->text));
 }
 
 }  // namespace popbridge::bridge

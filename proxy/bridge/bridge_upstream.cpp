@@ -65,8 +65,8 @@ void Bridge::drop_upstream(bool say_goodbye) {
   }
   opening_.reset();
   upstream_.reset();
+  if (fetches_.guesses_under_way()) prefetch_.on_guesses_lost();
   fetches_.connection_lost();
-  prefetch_.begin_again();
   bye_deadline_.reset();
   link_ = Link::kNone;
   actions_.emplace_back(std::move(close));
@@ -85,7 +85,7 @@ void Bridge::upstream_lost(const std::string& reason) {
   const bool again = was_ready && !reconnected_;
   if (auto* retrieving = std::get_if<Retrieving>(&task_)) {
     // What was read ahead for its sake is gone with the connection.
-    if (retrieving->retrieval == nullptr) ask_for(*retrieving);
+    if (retrieving->retrieval == nullptr) make_retrieval(*retrieving);
     if (again && retrieving->retrieval->nothing_sent()) {
       start_upstream_work();
       return;
@@ -133,6 +133,7 @@ bool Bridge::take_upstream_event() {
 }
 
 void Bridge::on_upstream_event(const imap::Event& event) {
+  watch_throttling(event);
   if (const auto* fatal = std::get_if<imap::Fatal>(&event)) {
     std::string reason(imap::sentence(fatal->error));
     if (!fatal->detail.empty()) reason += ": " + fatal->detail;
@@ -150,7 +151,6 @@ void Bridge::on_upstream_event(const imap::Event& event) {
   watch_mailbox(event);
   note_change(event);
   note_gone(event);
-  watch_throttling(event);
   fetches_.on_event(event, *upstream_);
   if (fetches_.take_size_lied()) prefetch_.stop();
   if (auto* retrieving = std::get_if<Retrieving>(&task_)) {

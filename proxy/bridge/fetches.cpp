@@ -1,6 +1,7 @@
 #include "bridge/fetches.hpp"
 
 #include <algorithm>
+#include <cassert>
 #include <utility>
 #include <variant>
 
@@ -38,16 +39,20 @@ Retrieval* Fetches::find(const RetrievalRequest& request) {
 }
 
 Retrieval& Fetches::add(const RetrievalRequest& request) {
-  forget(request.uid);
+  assert(!awaits_answer(request.uid));
   fetches_.push_back(std::make_unique<Fetch>(request));
   fetches_.back()->sent = true;  // by who asked for it
   return fetches_.back()->retrieval;
 }
 
+bool Fetches::awaits_answer(imap::Uid uid) const {
+  return std::ranges::find(forgotten_, uid, &Forgotten::uid) != forgotten_.end();
+}
+
 bool Fetches::read_ahead(const RetrievalRequest& request, bool pipelined) {
   const bool there = std::ranges::any_of(
       fetches_, [&](const Owned& fetch) { return fetch->retrieval.request().uid == request.uid; });
-  if (there) return true;
+  if (there || awaits_answer(request.uid)) return true;
   auto fetch = std::make_unique<Fetch>(request);
   fetch->pipelined = pipelined;
   if (!reserve(*fetch, request.expected_octets())) return false;
@@ -100,18 +105,26 @@ bool Fetches::reserve(Fetch& fetch, std::uint64_t octets) {
 
 void Fetches::end_reservation(Fetch& fetch) {
   if (fetch.reserved == 0) return;
-  budget_.give_back(fetch.reserved);
-  outstanding_.octets -= std::exchange(fetch.reserved, 0);
+  outstanding_.octets -= fetch.reserved;
   --outstanding_.messages;
+  fetch.reserved = 0;
 }
 
 template <typename Condition>
 void Fetches::remove_if(Condition condition) {
   std::erase_if(fetches_, [&](const Owned& fetch) {
     if (!condition(*fetch)) return false;
-    if (fetch->reserved > 0) wasted_octets_ += fetch->received;
-    end_reservation(*fetch);
+    if (fetch->reserved > 0) {
+      wasted_octets_ += fetch->received;
+      budget_.give_back(fetch->reserved);
+      end_reservation(*fetch);
+      // An awaited one ends only with its answer, or with its connection.
+      if (fetch->sent && is_running(fetch->retrieval)) {
+        forgotten_.push_back({fetch->retrieval.request().uid, fetch->retrieval.command()});
+      }
+    }
     if (line_owner_ == fetch.get()) line_owner_ = nullptr;
+    if (part_owner_ == fetch.get()) part_owner_ = nullptr;
     return true;
   });
 }
@@ -119,7 +132,13 @@ void Fetches::remove_if(Condition condition) {
 void Fetches::release(const Retrieval& retrieval) {
   const auto found = std::ranges::find_if(
       fetches_, [&](const Owned& fetch) { return &fetch->retrieval == &retrieval; });
-  if (found != fetches_.end()) end_reservation(**found);
+  if (found == fetches_.end()) return;
+  delivered_octets_ += (*found)->reserved;
+  end_reservation(**found);
+}
+
+void Fetches::client_took() {
+  if (delivered_octets_ > 0) budget_.give_back(std::exchange(delivered_octets_, 0));
 }
 
 void Fetches::remove(const Retrieval& retrieval) {
@@ -136,16 +155,29 @@ void Fetches::forget(imap::Uid uid) {
   remove_if([&](const Fetch& fetch) { return fetch.retrieval.request().uid == uid; });
 }
 
+void Fetches::forget_guesses() {
+  remove_if([](const Fetch& fetch) { return fetch.reserved > 0 && !fetch.pipelined; });
+}
+
+bool Fetches::guesses_under_way() const {
+  return std::ranges::any_of(fetches_, [](const Owned& fetch) {
+    return fetch->reserved > 0 && !fetch->pipelined && is_running(fetch->retrieval);
+  });
+}
+
 void Fetches::connection_lost() {
+  sets_refused_ = sets_refused_ || guesses_under_way();  // it may have been that
   remove_if(
       [](const Fetch& fetch) { return is_running(fetch.retrieval) && !fetch.retrieval.awaited(); });
-  line_owner_ = nullptr;
+  forgotten_.clear();
+  line_owner_ = part_owner_ = nullptr;
   drop_anonymous();
   uid_order_ = UidOrder::kUnknown;
 }
 
 void Fetches::clear() {
   remove_if([](const Fetch&) { return true; });
+  client_took();
 }
 
 // --- Events ---
@@ -155,9 +187,7 @@ void Fetches::on_event(const imap::Event& event, imap::ClientSession& upstream) 
       Overloaded{
           [&](const imap::BodyBegin& begin) { on_body_begin(begin, event, upstream); },
           [&](const imap::BodyChunk& chunk) { on_body_chunk(chunk, event, upstream); },
-          [&](const imap::BodyEnd&) {
-            if (line_owner_ != nullptr) line_owner_->retrieval.on_event(event, upstream);
-          },
+          [&](const imap::BodyEnd&) { on_body_end(event, upstream); },
           [&](const imap::MessageInfo& info) { on_message_info(info, event, upstream); },
           [&](const imap::Completed& completed) { on_completed(completed, event, upstream); },
           [](const auto&) {},
@@ -179,19 +209,49 @@ Fetches::Fetch* Fetches::only_running() {
     if (only != nullptr) return nullptr;
     only = fetch.get();
   }
-  return only;
+  return forgotten_.empty() ? only : nullptr;
+}
+
+// All parts of one response are one message's: what is named otherwise in its middle is nobody's,
+// and the end of the response, which goes to the first owner, says that something is wrong.
+Fetches::Fetch* Fetches::owner_of_part(const imap::BodyBegin& begin) {
+  if (line_owner_ != nullptr) {
+    const bool same = begin.uid ? *begin.uid == line_owner_->retrieval.request().uid : !line_named_;
+    return same ? line_owner_ : nullptr;
+  }
+  line_named_ = begin.uid.has_value();
+  line_owner_ = begin.uid ? running(*begin.uid) : only_running();
+  return line_owner_;
+}
+
+/// For so many octets more. Nothing is allocated because somebody merely says so.
+bool Fetches::has_room_for(Fetch& fetch, std::uint64_t octets) {
+  const RetrievalRequest& request = fetch.retrieval.request();
+  if (request.whole() && octets > kLyingFactor * request.expected_octets()) {
+    size_lied_ = true;
+    return false;
+  }
+  const std::uint64_t held = fetch.retrieval.held_octets();
+  if (octets > window_octets_) return false;
+  return held + octets <= fetch.reserved || reserve(fetch, held + octets - fetch.reserved);
 }
 
 void Fetches::on_body_begin(const imap::BodyBegin& begin, const imap::Event& event,
                             imap::ClientSession& upstream) {
   uid_order_ = begin.uid ? UidOrder::kFirst : UidOrder::kLast;
   part_anonymous_ = false;
-  line_owner_ = begin.uid ? running(*begin.uid) : only_running();
-  if (line_owner_ != nullptr) {
-    line_owner_->retrieval.on_event(event, upstream);
+  part_owner_ = owner_of_part(begin);
+  if (part_owner_ != nullptr && part_owner_->reserved > 0 &&
+      !has_room_for(*part_owner_, begin.octets)) {
+    remove(part_owner_->retrieval);
     return;
   }
-  if (begin.uid || fetches_.empty()) return;
+  if (part_owner_ != nullptr) {
+    part_owner_->retrieval.on_event(event, upstream);
+    return;
+  }
+  const bool several = !begin.uid && line_owner_ == nullptr && !fetches_.empty();
+  if (!several) return;
   if (begin.octets > kAnonymousOctets - anonymous_octets_) {
     part_lost_ = true;
     return;
@@ -203,7 +263,7 @@ void Fetches::on_body_begin(const imap::BodyBegin& begin, const imap::Event& eve
 
 void Fetches::on_body_chunk(const imap::BodyChunk& chunk, const imap::Event& event,
                             imap::ClientSession& upstream) {
-  if (line_owner_ == nullptr) {
+  if (part_owner_ == nullptr) {
     if (part_anonymous_) {
       anonymous_.back().octets.append(chunk.octets);
     } else {  // nobody wants it any more
@@ -212,18 +272,24 @@ void Fetches::on_body_chunk(const imap::BodyChunk& chunk, const imap::Event& eve
     }
     return;
   }
-  if (line_owner_->reserved > 0) {
-    line_owner_->received += chunk.octets.size();
+  if (part_owner_->reserved > 0) {
+    part_owner_->received += chunk.octets.size();
     read_ahead_octets_ += chunk.octets.size();
   }
-  line_owner_->retrieval.on_event(event, upstream);
-  settle(*line_owner_);
+  part_owner_->retrieval.on_event(event, upstream);
+  settle(*part_owner_);
+}
+
+void Fetches::on_body_end(const imap::Event& event, imap::ClientSession& upstream) {
+  Fetch* const owner = std::exchange(part_owner_, nullptr);
+  part_anonymous_ = false;
+  if (owner != nullptr) owner->retrieval.on_event(event, upstream);
 }
 
 void Fetches::on_message_info(const imap::MessageInfo& info, const imap::Event& event,
                               imap::ClientSession& upstream) {
   Fetch* owner = std::exchange(line_owner_, nullptr);
-  part_anonymous_ = false;
+  part_owner_ = nullptr;
   if (owner == nullptr && info.uid && !info.uid_conflict) owner = running(*info.uid);
   if (owner != nullptr) {
     replay_anonymous(*owner, info, upstream);
@@ -251,6 +317,7 @@ void Fetches::drop_anonymous() {
 
 void Fetches::on_completed(const imap::Completed& completed, const imap::Event& event,
                            imap::ClientSession& upstream) {
+  std::erase_if(forgotten_, [&](const Forgotten& one) { return one.command == completed.id; });
   for (std::size_t i = 0; i < fetches_.size();) {
     Fetch& fetch = *fetches_[i];
     if (!is_running(fetch.retrieval) || fetch.retrieval.command() != completed.id) {
@@ -265,16 +332,15 @@ void Fetches::on_completed(const imap::Completed& completed, const imap::Event& 
   }
 }
 
-// What was begun ahead must fit into memory, and must have gone well: otherwise it is asked for
-// once more when the client's turn comes.
+// What was begun ahead must fit into memory with its repaired line ends and doubled dots, and must
+// have gone well: otherwise it is asked for once more when the client's turn comes.
 void Fetches::settle(Fetch& fetch) {
   if (fetch.reserved == 0) return;
   const Retrieval& retrieval = fetch.retrieval;
   const std::uint64_t held = retrieval.held_octets();
   const bool fits = held <= fetch.reserved || reserve(fetch, held - fetch.reserved);
-  if (held > kLyingFactor * retrieval.request().expected_octets()) size_lied_ = true;
   const bool well = is_running(retrieval) || retrieval.state() == Retrieval::State::kDone;
-  if (!fits || size_lied_ || !well) remove(retrieval);
+  if (!fits || !well) remove(retrieval);
 }
 
 }  // namespace popbridge::bridge

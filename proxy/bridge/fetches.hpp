@@ -19,11 +19,14 @@ namespace popbridge::bridge {
 
 /// Owns the retrievals of one session and tells each what of the server's answers is its own:
 /// message parts by UID, tagged answers by command. Bounds what is held for later: a retrieval that
-/// was begun ahead has its octets reserved from the process-wide budget, and is given up when it
-/// takes more than can be had.
+/// was begun ahead has its octets reserved from the process-wide budget, from the command on until
+/// the client has taken them, and is given up when it takes more than can be had.
 ///
-/// At most one retrieval is awaited: the client's command that is open. It costs nothing of the
-/// budget, for its octets go on to the client.
+/// At most one retrieval is awaited: the client's command that is open. What it takes from the
+/// server itself is none of the budget's business, for it goes on to the client.
+///
+/// No message is asked for while an earlier command for it is unanswered: its octets could not be
+/// told from those of the later one.
 class Fetches {
  public:
   /// `budget` must outlive the object. `window_octets`: what this session may take of it.
@@ -36,20 +39,25 @@ class Fetches {
   /// What was read ahead for this request: the same, or all of the message for the top of it.
   /// Nullptr: nothing. Valid until it is removed.
   [[nodiscard]] Retrieval* find(const RetrievalRequest& request);
-  /// A new one, not started. The session waits for it.
+  /// A new one, not started. The session waits for it. Not while awaits_answer().
   Retrieval& add(const RetrievalRequest& request);
+  /// A command for this message that was forgotten is still unanswered.
+  [[nodiscard]] bool awaits_answer(imap::Uid uid) const;
   /// Begins to read ahead, with the next send(). `pipelined`: the client has asked for it already.
   /// False if there is no room. A message that is there already is not asked for again.
   bool read_ahead(const RetrievalRequest& request, bool pipelined);
   /// Asks for what read_ahead() has taken, small messages several in one command.
   void send(imap::ClientSession& upstream);
-  /// The awaited one is the client's from now on: its reservation ends.
+  /// It is the client's turn: what was reserved is now output that the client has to take.
   void release(const Retrieval& retrieval);
+  /// The client has taken what it was given: those reservations end.
+  void client_took();
   void remove(const Retrieval& retrieval);
   /// Forgets what was guessed and read ahead in front of this number: the client went past it.
   void pass(pop3::MessageNumber number);
-  /// The message is marked deleted.
   void forget(imap::Uid uid);
+  /// All that was guessed; what is under way is still answered.
+  void forget_guesses();
   /// The connection is gone: so is what was under way on it, except for what the client awaits.
   void connection_lost();
   void clear();
@@ -57,6 +65,8 @@ class Fetches {
   /// Every event of a selected connection.
   void on_event(const imap::Event& event, imap::ClientSession& upstream);
 
+  /// Some that the client has not asked for are under way.
+  [[nodiscard]] bool guesses_under_way() const;
   /// Read ahead: waiting for the client's turn, or under way.
   [[nodiscard]] const Prefetch::Outstanding& outstanding() const { return outstanding_; }
   /// The server names the UID before the message, so that several can be under way at once. Not
@@ -83,6 +93,11 @@ class Fetches {
     std::uint64_t reserved = 0;  ///< octets of the budget; 0: not ahead of the client (any more)
     std::uint64_t received = 0;  ///< octets of message parts that came while ahead
   };
+  /// A command whose answer nobody wants any more.
+  struct Forgotten {
+    imap::Uid uid;
+    imap::CommandId command;
+  };
   /// A part that came before its UID while several were under way.
   struct Anonymous {
     imap::Section section;
@@ -96,6 +111,7 @@ class Fetches {
                      imap::ClientSession& upstream);
   void on_body_chunk(const imap::BodyChunk& chunk, const imap::Event& event,
                      imap::ClientSession& upstream);
+  void on_body_end(const imap::Event& event, imap::ClientSession& upstream);
   void on_message_info(const imap::MessageInfo& info, const imap::Event& event,
                        imap::ClientSession& upstream);
   void on_completed(const imap::Completed& completed, const imap::Event& event,
@@ -105,6 +121,8 @@ class Fetches {
   [[nodiscard]] Place end_of_set(Place first);
   [[nodiscard]] Fetch* running(imap::Uid uid);
   [[nodiscard]] Fetch* only_running();
+  [[nodiscard]] Fetch* owner_of_part(const imap::BodyBegin& begin);
+  [[nodiscard]] bool has_room_for(Fetch& fetch, std::uint64_t octets);
   [[nodiscard]] bool reserve(Fetch& fetch, std::uint64_t octets);
   void end_reservation(Fetch& fetch);
   template <typename Condition>
@@ -114,9 +132,13 @@ class Fetches {
   ReadAheadBudget& budget_;
   std::uint64_t window_octets_;
   std::vector<Owned> fetches_;  ///< in the order asked for
+  std::vector<Forgotten> forgotten_;
   Prefetch::Outstanding outstanding_;
-  Fetch* line_owner_ = nullptr;  ///< whose FETCH response is being read
-  bool part_anonymous_ = false;  ///< the part being read goes to anonymous_
+  std::uint64_t delivered_octets_ = 0;  ///< reserved for what the client has not taken yet
+  Fetch* line_owner_ = nullptr;         ///< whose FETCH response is being read ...
+  bool line_named_ = false;             ///< ... by its UID
+  Fetch* part_owner_ = nullptr;         ///< of the part being read; null: nobody's
+  bool part_anonymous_ = false;         ///< the part being read goes to anonymous_
   std::vector<Anonymous> anonymous_;
   std::size_t anonymous_octets_ = 0;
   UidOrder uid_order_ = UidOrder::kUnknown;

@@ -19,21 +19,35 @@ std::optional<pop3::MessageNumber> Prefetch::wanted_behind(std::uint32_t number,
   return std::nullopt;
 }
 
+// Nothing between the last one and this is wanted still.
+bool Prefetch::in_order(const Wish& wish, const Maildrop& maildrop) const {
+  const std::uint32_t number = wish.number.value();
+  if (last_ == 0 || number <= last_ || wish.top_lines != top_lines_) return false;
+  for (std::uint32_t between = last_ + 1; between < number; ++between) {
+    if (maildrop.is_wanted(pop3::MessageNumber(between))) return false;
+  }
+  return maildrop.is_wanted(wish.number);
+}
+
+void Prefetch::on_guesses_lost() {
+  open_ = false;
+  width_ = 0;
+  ahead_ = last_;
+  if (++losses_ > 1) stop();
+}
+
 bool Prefetch::on_request(const Wish& wish, bool found, const Maildrop& maildrop) {
   const bool whole = !wish.top_lines;
   // Spam filters look at the top of each message before they read it: that is no other order.
   if (!whole && reads_whole_) return false;
   const std::uint32_t number = wish.number.value();
-  const bool same_kind = wish.top_lines == top_lines_ && last_ != 0;
-  const auto expected = wanted_behind(last_, maildrop);
-  const bool in_order = same_kind && expected && *expected == wish.number;
-  if (in_order) {
+  if (in_order(wish, maildrop)) {
     open_ = true;
     width_ = std::clamp(found ? 2 * width_ : width_, kFirstMessages, kMostMessages);
-  } else if (!found) {
-    open_ = false;
+  } else {
+    open_ = open_ && found;
     width_ /= kShrink;
-    ahead_ = number;
+    if (!found) ahead_ = number;
   }
   reads_whole_ = reads_whole_ || whole;
   top_lines_ = wish.top_lines;

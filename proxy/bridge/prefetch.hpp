@@ -32,8 +32,9 @@ class Prefetch {
   /// The client asks for a message. `found`: it was read ahead, or is under way. True if it has
   /// moved on to this message: what was read ahead in front of it will not be asked for.
   bool on_request(const Wish& wish, bool found, const Maildrop& maildrop);
-  /// What was under way is lost: it may be proposed again.
-  void begin_again() { ahead_ = last_; }
+  /// The connection was lost with guesses under way. Perhaps because of them: order has to show
+  /// itself anew before more are made, and after the second time there are none.
+  void on_guesses_lost();
   /// The server throttles, or lies about sizes: nothing more is read ahead in this session.
   void stop() { window_octets_ = 0; }
 
@@ -51,7 +52,10 @@ class Prefetch {
                                          OctetsOf octets_of) {
     if (!open_ || outstanding.messages >= width_) return std::nullopt;
     const auto number = wanted_behind(ahead_, maildrop);
-    if (!number) return std::nullopt;
+    if (!number) {
+      ahead_ = maildrop.capacity();  // not to be looked through again
+      return std::nullopt;
+    }
     const Wish wish{*number, top_lines_};
     const std::uint64_t octets = octets_of(wish);
     if (octets > window_octets_ || outstanding.octets > window_octets_ - octets) {
@@ -69,6 +73,7 @@ class Prefetch {
  private:
   [[nodiscard]] static std::optional<pop3::MessageNumber> wanted_behind(std::uint32_t number,
                                                                         const Maildrop& maildrop);
+  [[nodiscard]] bool in_order(const Wish& wish, const Maildrop& maildrop) const;
 
   std::uint64_t window_octets_;
   bool open_ = false;                       ///< the client reads in order
@@ -76,6 +81,7 @@ class Prefetch {
   std::uint32_t last_ = 0;                  ///< asked for by the client last, of this kind
   std::uint32_t ahead_ = 0;                 ///< read ahead up to here
   std::optional<std::uint64_t> top_lines_;  ///< the kind of request that is in order
+  unsigned losses_ = 0;                     ///< of connections with guesses under way
   bool reads_whole_ = false;                ///< there was a RETR
 };
 

@@ -181,6 +181,61 @@ TEST_CASE("A large message before its UID, while several are under way, is dropp
   CHECK_FALSE(reading.fetches.take_part_lost());
 }
 
+TEST_CASE("A line that names two UIDs is nobody's, whatever follows") {
+  Reading reading;
+  REQUIRE(reading.ahead(request(5)));
+  REQUIRE(reading.ahead(request(6)));
+  reading.say("");
+  reading.say("* 5 FETCH (UID 5 BODY[] {5}\r\nsix\r\n UID 6 BODY[HEADER] {0}\r\n)\r\n");
+  reading.say("* 5 FETCH (UID 5 FLAGS (\\Seen))\r\nt1 OK\r\n");
+  CHECK(reading.state(5) != State::kDone);
+}
+
+TEST_CASE("Octets of a forgotten message that come before its UID do not reach the client") {
+  pop3::ServerSession client(pop3::Policy{.cleartext_login = true});
+  client.feed("USER a\r\nPASS b\r\n");
+  (void)client.next_event();
+  client.accept_login("in");
+  client.feed("RETR 6\r\n");
+  (void)client.next_event();
+  client.consume_output(client.pending_output_size());
+  Reading reading(1 << 22, 1 << 22);
+  REQUIRE(reading.ahead(request(5, 200'000)));
+  reading.say("");
+  reading.fetches.forget(imap::Uid(5));
+  Retrieval& six = reading.fetches.add(request(6, 200'000));
+  six.deliver_to(client);
+  six.start(reading.engine());
+  reading.say("");
+  reading.say(fetched_uid_last(5, std::string(200'000, '5')) + "t1 OK\r\n");
+  CHECK(six.state() == State::kRunning);
+  CHECK(client.pending_output_size() == 0);
+}
+
+TEST_CASE("No memory is taken because a server says that much will come") {
+  Reading reading;
+  REQUIRE(reading.ahead(request(5, 100)));
+  REQUIRE(reading.ahead(request(6, 100, 0)));
+  reading.say("");
+  reading.say("* 5 FETCH (UID 5 BODY[] {4294967295000}\r\n");
+  CHECK(reading.fetches.find(request(5)) == nullptr);
+  CHECK(reading.fetches.take_size_lied());
+}
+
+TEST_CASE("What was given to a client is reserved until the client has taken it") {
+  Reading reading;
+  REQUIRE(reading.ahead(request(5)));
+  reading.say("");
+  reading.say(fetched(5, "five\r\n") + "t1 OK\r\n");
+  const Retrieval* const five = reading.fetches.find(request(5));
+  reading.fetches.release(*five);
+  reading.fetches.remove(*five);
+  CHECK(reading.fetches.outstanding().messages == 0);
+  CHECK(reading.budget.free_octets() < kBudget);
+  reading.fetches.client_took();
+  CHECK(reading.budget.free_octets() == kBudget);
+}
+
 TEST_CASE("A part that nobody wants any more goes to nobody") {
   Reading reading;
   REQUIRE(reading.ahead(request(5)));
@@ -193,15 +248,18 @@ TEST_CASE("A part that nobody wants any more goes to nobody") {
   CHECK(deliver(*reading.fetches.find(request(6))) == "+OK message follows\r\nsix\r\n.\r\n");
 }
 
-TEST_CASE("A message asked for again while its first answer is still on its way is given once") {
+TEST_CASE("A forgotten message is asked for again only when its first answer has gone by") {
   Reading reading;
   REQUIRE(reading.ahead(request(5)));
   reading.say("");
   reading.fetches.forget(imap::Uid(5));
+  CHECK(reading.fetches.awaits_answer(imap::Uid(5)));
+  CHECK(reading.ahead(request(5)));
+  reading.say(fetched(5, "old\r\n") + "t1 OK\r\n");
+  CHECK_FALSE(reading.fetches.awaits_answer(imap::Uid(5)));
   Retrieval& again = reading.fetches.add(request(5));
   again.start(reading.engine());
   reading.say("");
-  reading.say(fetched(5, "five\r\n") + "t1 OK\r\n");
   CHECK(again.state() == State::kRunning);
   reading.say(fetched(5, "five\r\n") + "t2 OK\r\n");
   CHECK(deliver(again) == "+OK message follows\r\nfive\r\n.\r\n");

@@ -43,6 +43,10 @@ class Session {
     held_.erase(number);
   }
   void stop() { prefetch_.stop(); }
+  void lose() {
+    held_.clear();
+    prefetch_.on_guesses_lost();
+  }
 
   /// Numbers held now, in order.
   [[nodiscard]] std::vector<std::uint32_t> held() const {
@@ -172,6 +176,36 @@ TEST_CASE("A jump closes the window, and order opens it again") {
   CHECK(session.upstream_octets - octets == 3 * 6000);
   session.retr(121);
   CHECK(session.upstream_octets > octets + 4 * 6000);
+}
+
+TEST_CASE("A client that reads every second message wastes little") {
+  Session session(maildrop_of(equal_sizes(400)));
+  session.retr(1);
+  for (std::uint32_t number = 2; number <= 200; number += 2) session.retr(number);
+  CHECK(session.wasted_octets() * 20 <= session.upstream_octets);
+}
+
+TEST_CASE("After connections that were lost with guesses under way none are made") {
+  Session session(maildrop_of(equal_sizes(100)));
+  session.retr(1);
+  session.retr(2);
+  session.lose();
+  session.retr(3);
+  CHECK(session.held().size() == Prefetch::kFirstMessages);
+  session.lose();
+  for (std::uint32_t number = 4; number <= 20; ++number) session.retr(number);
+  CHECK(session.held().empty());
+}
+
+TEST_CASE("Policy costs little in a large mailbox, whatever the order") {
+  constexpr std::uint32_t kMessages = 200'000;
+  Session down(maildrop_of(equal_sizes(kMessages)));
+  for (std::uint32_t number = kMessages; number >= 1; --number) down.retr(number);
+  CHECK(down.wasted_octets() == 0);
+  Session tail(maildrop_of(equal_sizes(kMessages)));
+  for (std::uint32_t number = 3; number <= kMessages; ++number) tail.dele(number);
+  for (int i = 0; i < 200; ++i) tail.top(1 + static_cast<std::uint32_t>(i % 2), 0);
+  CHECK(tail.held().empty());
 }
 
 TEST_CASE("Descending or random order reads nothing ahead") {
