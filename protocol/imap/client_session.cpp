@@ -440,6 +440,12 @@ void ClientSession::enable_trace() {
   queue_.enable_trace();
 }
 
+void ClientSession::disable_trace() {
+  trace_enabled_ = false;
+  queue_.disable_trace();
+  trace_.clear();
+}
+
 void ClientSession::collect_sent_trace() {
   Trace sent = queue_.take_trace();
   std::move(sent.begin(), sent.end(), std::back_inserter(trace_));

@@ -57,6 +57,10 @@ class CommandQueue {
   void consume_output(std::size_t count);
 
   void enable_trace() { trace_enabled_ = true; }
+  void disable_trace() {
+    trace_enabled_ = false;
+    trace_.clear();
+  }
   /// Lines put into the output since the last call.
   [[nodiscard]] Trace take_trace();
 

@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "bridge/kept_mailbox.hpp"
+#include "common/secret.hpp"
 #include "common/trace.hpp"
 #include "imap/client_session.hpp"
 #include "pop3/reply.hpp"
@@ -32,8 +33,10 @@ struct CloseUpstream {
   Trace trace;
 };
 /// The session ended well and needs its upstream connection no more: keep it for the same
-/// credentials (Bridge::user(), Bridge::password()).
+/// credentials.
 struct KeepUpstream {
+  std::string user;
+  Secret password;
   imap::ClientSession engine;
   std::optional<KeptMailbox> mailbox;  ///< empty: it has changed since it was opened
 };

@@ -200,12 +200,13 @@ void Bridge::end_session(std::string_view reason, bool flush) {
   over_ = true;
   store_learned();
   if (may_keep_upstream()) {
-    actions_.emplace_back(KeepUpstream{*std::exchange(upstream_, std::nullopt), mailbox_to_keep()});
+    actions_.emplace_back(KeepUpstream{user_, std::move(password_),
+                                       *std::exchange(upstream_, std::nullopt), mailbox_to_keep()});
     link_ = Link::kNone;
   } else {
     drop_upstream(std::holds_alternative<Idle>(task_));
-    password_ = Secret();
   }
+  password_ = Secret();
   fetches_.clear();
   actions_.emplace_back(SessionEnded{reason, maildrop_ ? user_ : std::string(), retrieved_, topped_,
                                      octets_, deleted_, fetches_.read_ahead_octets(),
@@ -215,13 +216,18 @@ void Bridge::end_session(std::string_view reason, bool flush) {
 
 bool Bridge::may_keep_upstream() const {
   return settings_.upstream_keepalive.count() > 0 && clean_quit_ && link_ == Link::kReady &&
-         !bye_deadline_ && !generation_lost_ && !draining_ && upstream_->at_rest();
+         !bye_deadline_ && !generation_lost_ && !draining_ && !upstream_doubted_ &&
+         upstream_->at_rest();
 }
 
 std::optional<KeptMailbox> Bridge::mailbox_to_keep() {
-  // With exact sizes that were learned the next listing is another.
-  if (mailbox_moved_ || !learned_.empty()) return std::nullopt;
-  return KeptMailbox{maildrop_->without_marks(), std::move(sequence_map_), exists_, read_only_};
+  // Known numbers say that nothing moved while the mailbox was opened. With exact sizes that were
+  // learned the next listing is another.
+  const bool as_opened = !mailbox_moved_ && sequence_map_.known() &&
+                         maildrop_->mailbox_size() == exists_ && exists_ > 0;
+  if (!as_opened || !learned_.empty()) return std::nullopt;
+  return KeptMailbox{maildrop_->without_marks(), std::move(sequence_map_), exists_, read_only_,
+                     opened_at_};
 }
 
 void Bridge::store_learned() {

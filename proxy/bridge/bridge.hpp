@@ -48,8 +48,8 @@ class Bridge {
   [[nodiscard]] pop3::ServerSession& client() { return client_; }
   /// Null while there is no upstream connection; gone before CloseUpstream is carried out.
   [[nodiscard]] imap::ClientSession* upstream() { return upstream_ ? &*upstream_ : nullptr; }
-  /// The credentials of the login that succeeded or is under way; the password is wiped when the
-  /// session is over.
+  /// The credentials of the login that is under way; the password is wiped when the session is
+  /// over.
   [[nodiscard]] const std::string& user() const { return user_; }
   [[nodiscard]] const Secret& password() const { return password_; }
 
@@ -64,8 +64,8 @@ class Bridge {
   void upstream_connected(std::string tag_prefix);
   void upstream_secured();
   /// Instead of upstream_connected(): an engine that an earlier session left behind (KeepUpstream).
-  /// It proves itself by opening the mailbox; if it fails in any way, a new connection is asked
-  /// for.
+  /// It proves itself by what it says of the mailbox; if it fails in any way, a new connection is
+  /// asked for.
   void upstream_reused(imap::ClientSession engine, std::optional<KeptMailbox> mailbox);
   /// Octets arrived from upstream and are in its engine: it is alive.
   void upstream_progressed(Time now);
@@ -209,6 +209,8 @@ class Bridge {
   SequenceMap sequence_map_;          ///< of the upstream connection there is
   SnapshotChange learned_;            ///< for the index store, at the end
   std::uint64_t exists_ = 0;          ///< when the mailbox was opened on that connection
+  Time opened_at_{};                  ///< when that was, by an earlier session perhaps
+  bool upstream_doubted_ = false;     ///< it has given nothing where something was due
   bool mailbox_moved_ = false;        ///< something has happened in it since, by us or others
   bool read_only_ = false;
   bool generation_lost_ = false;      ///< UIDVALIDITY changed: our UIDs mean nothing any more

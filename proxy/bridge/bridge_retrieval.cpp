@@ -118,6 +118,7 @@ void Bridge::finish_retrieval(const Retrieving& retrieving, std::uint64_t octets
 }
 
 void Bridge::fail_retrieval(const Retrieving& retrieving, const Failure& failure) {
+  upstream_doubted_ = true;
   const Retrieval* const retrieval = retrieving.retrieval;
   const bool broken = retrieval != nullptr && retrieval->state() == Retrieval::State::kBroken;
   actions_.emplace_back(

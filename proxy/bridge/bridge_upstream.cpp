@@ -11,6 +11,10 @@ namespace {
 /// After BYE a tagged answer may still follow that says why; so long it is waited for.
 constexpr Time kByePatience = std::chrono::seconds(1);
 
+/// So long a mailbox is taken for unchanged because the server says nothing of it; then it is
+/// opened again, whatever the server says.
+constexpr Time kKeptMailboxLife = std::chrono::minutes(5);
+
 Failure generation_failure() {
   return {pop3::ResponseCode::kSysTemp, "the mailbox was rebuilt meanwhile, log in again",
           "UIDVALIDITY changed during the session"};
@@ -43,6 +47,7 @@ void Bridge::upstream_reused(imap::ClientSession engine, std::optional<KeptMailb
   opening_.emplace(settings_, *upstream_, user_, password_, true);
   link_ = Link::kOpening;
   reused_ = true;
+  if (mailbox && now_ - mailbox->opened_at >= kKeptMailboxLife) mailbox.reset();
   opening_->begin_logged_in(std::move(mailbox));
 }
 
@@ -222,6 +227,7 @@ void Bridge::on_opened() {
   link_ = Link::kReady;
   read_only_ = opening_->read_only();
   exists_ = opening_->exists();
+  opened_at_ = opening_->opened_before().value_or(now_);
   mailbox_moved_ = maildrop_.has_value();  // made again: nobody knows what happened in between
   sequence_map_ = opening_->take_sequence_map();
   const std::uint32_t uid_validity = opening_->uid_validity();

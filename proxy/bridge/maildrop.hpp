@@ -24,6 +24,9 @@ class Maildrop {
   [[nodiscard]] std::uint32_t uid_validity() const {
     return mailbox_ ? mailbox_->uid_validity() : 0;
   }
+  /// Messages of the mailbox, hidden ones too, and the last of them.
+  [[nodiscard]] std::uint32_t mailbox_size() const { return mailbox_ ? mailbox_->size() : 0; }
+  [[nodiscard]] std::uint32_t last_uid() const { return mailbox_ ? mailbox_->last_uid() : 0; }
   /// Numbers run from 1 to capacity(), deleted ones included.
   [[nodiscard]] std::uint32_t capacity() const { return capacity_; }
   /// Messages not marked deleted, and their octets: the answer to STAT.

@@ -37,7 +37,8 @@ void UpstreamOpening::begin_logged_in(std::optional<KeptMailbox> mailbox) {
   }
   kept_ = std::move(mailbox);
   phase_ = Phase::kUnchanged;
-  pending_ = upstream_.noop();
+  upstream_.noop();
+  pending_ = upstream_.uid_fetch_numbers(std::to_string(kept_->maildrop.last_uid()));
 }
 
 // All that a server may say of a mailbox when something has happened in it. The same EXISTS once
@@ -46,12 +47,22 @@ void UpstreamOpening::note_change(const imap::Event& event) {
   const bool changed = std::visit(
       Overloaded{
           [&](const imap::Exists& exists) { return kept_ && exists.count != kept_->exists; },
+          [&](const imap::MessageInfo& info) { return !is_last_message(info); },
           [](const imap::Notice& notice) { return notice.code.code != imap::Code::kNone; },
-          [](const imap::Completed&) { return false; },
+          [](const imap::Completed& completed) {
+            return completed.status != imap::Status::kOk ||
+                   completed.code.code != imap::Code::kNone;
+          },
           [](const auto&) { return true; },
       },
       event);
   if (changed) kept_.reset();
+  if (std::holds_alternative<imap::MessageInfo>(event) && !changed) last_shown_ = true;
+}
+
+bool UpstreamOpening::is_last_message(const imap::MessageInfo& info) const {
+  return kept_ && info.uid && info.uid->value() == kept_->maildrop.last_uid() &&
+         info.sequence == kept_->exists && !info.deleted && !info.uid_conflict;
 }
 
 void UpstreamOpening::take_kept() {
@@ -213,8 +224,8 @@ void UpstreamOpening::on_completed(const imap::Completed& completed) {
       break;
     case Phase::kUnchanged:
       if (!ok) {
-        fail(upstream_unavailable("server refuses NOOP: " + completed.text));
-      } else if (kept_ && completed.code.code == imap::Code::kNone) {
+        fail(upstream_unavailable("server refuses UID FETCH: " + completed.text));
+      } else if (kept_ && last_shown_) {
         take_kept();
       } else {
         open_mailbox();

@@ -1,6 +1,7 @@
 // UpstreamOpening: from a connected socket to a selected mailbox.
 #pragma once
 
+#include <chrono>
 #include <expected>
 #include <optional>
 #include <string>
@@ -47,7 +48,8 @@ class UpstreamOpening {
   /// connection is the caller's business.
   void on_event(const imap::Event& event);
   /// Instead of waiting for a greeting: the connection is logged in, by an earlier session. With
-  /// what that one knew of the mailbox it is enough to hear that nothing has happened since.
+  /// what that one knew of the mailbox it is enough to hear that nothing has happened since, and to
+  /// be shown the last message in its place: a server that lost its state says OK to everything.
   void begin_logged_in(std::optional<KeptMailbox> mailbox);
   /// The handshake asked for in kHandshake succeeded.
   void on_tls_started();
@@ -61,6 +63,10 @@ class UpstreamOpening {
   [[nodiscard]] bool read_only() const { return read_only_; }
   [[nodiscard]] std::uint32_t uid_validity() const { return index_.uid_validity(); }
   [[nodiscard]] std::uint64_t exists() const { return kept_ ? kept_->exists : index_.exists(); }
+  /// When an earlier session opened the mailbox that is still as it was then.
+  [[nodiscard]] std::optional<std::chrono::milliseconds> opened_before() const {
+    return kept_ ? std::optional(kept_->opened_at) : std::nullopt;
+  }
   /// The listing; to be taken once, and only if it was asked for.
   [[nodiscard]] Maildrop take_maildrop() { return std::move(maildrop_); }
   /// Goes with the listing; without one it knows nothing.
@@ -75,6 +81,7 @@ class UpstreamOpening {
   void secure_or_log_in();
   void log_in();
   void note_change(const imap::Event& event);
+  [[nodiscard]] bool is_last_message(const imap::MessageInfo& info) const;
   void take_kept();
   void open_mailbox();
   void ask_index();
@@ -99,6 +106,7 @@ class UpstreamOpening {
   bool selected_ = false;
   bool tls_up_;
   std::optional<KeptMailbox> kept_;  ///< from begin_logged_in() on, until it has changed
+  bool last_shown_ = false;          ///< the message that must be the last one
   bool id_announced_ = false;
   bool bye_seen_ = false;
   bool read_only_ = false;

@@ -266,9 +266,10 @@ void ProxySession::perform(const bridge::CloseUpstream& action) {
 void ProxySession::perform(bridge::KeepUpstream& action) {
   if (!upstream_) return;
   if (wire_log_) wire_log_->write(log::Side::kImap, action.engine.take_trace());
+  action.engine.disable_trace();
   upstream_->set_reading(false);
   upstream_->set_observer(nullptr);
-  pool_.keep(bridge_.user(), bridge_.password(),
+  pool_.keep(action.user, action.password,
              {std::move(upstream_), std::move(action.engine), std::move(action.mailbox)});
 }
 

@@ -17,8 +17,8 @@ using namespace popbridge::bridge;
 /// One session, with the world played by hand.
 class Session {
  public:
-  explicit Session(const Settings& settings)
-      : bridge_(settings, read_ahead_, pop3::Policy{.cleartext_login = true}, now_) {
+  explicit Session(const Settings& settings, Time begin = Time(0))
+      : now_(begin), bridge_(settings, read_ahead_, pop3::Policy{.cleartext_login = true}, now_) {
     pump();
   }
 
@@ -82,7 +82,7 @@ class Session {
   }
 
   ReadAheadBudget read_ahead_{1024 * 1024};
-  Time now_{0};
+  Time now_;
   Bridge bridge_;
   std::deque<Action> actions_;
   std::string to_client_;
@@ -155,13 +155,15 @@ TEST_CASE("After QUIT the connection is left behind, and one NOOP opens the next
   (void)session.got();
   session.reused(left_behind(settings));
   CHECK(session.got().empty());
-  CHECK(session.sent() == "A4 NOOP\r\n");
-  session.server("A4 OK nothing\r\n");
+  CHECK(session.sent() == "A4 NOOP\r\nA5 UID FETCH 6 (UID)\r\n");
+  session.server("A4 OK nothing\r\n* 2 FETCH (UID 6)\r\n");
+  CHECK(session.got().empty());
+  session.server("A5 OK\r\n");
   CHECK(session.got() == "+OK 2 messages (40 octets)\r\n");
   CHECK(session.action<LoginAccepted>()->reused);
   // And so for the one after it; what is read and deleted is this session's own.
   session.command("RETR 1");
-  session.server("* 1 FETCH (UID 5 BODY[] {20}\r\n012345678901234567\r\n)\r\nA5 OK\r\n");
+  session.server("* 1 FETCH (UID 5 BODY[] {20}\r\n012345678901234567\r\n)\r\nA6 OK\r\n");
   session.command("DELE 1");
   session.command("RSET");
   session.command("QUIT");
@@ -182,16 +184,64 @@ TEST_CASE("When anything has happened in the mailbox meanwhile, it is opened ane
     Session session(settings);
     take_over(session, left_behind(settings));
     (void)session.sent();
-    session.server(std::string(news) + "A4 OK\r\n");
+    session.server(std::string(news) + "A4 OK\r\n* 2 FETCH (UID 6)\r\nA5 OK\r\n");
     CHECK(session.got().empty());
-    CHECK(session.sent() == "A5 SELECT INBOX\r\nA6 UID FETCH 1:* (UID RFC822.SIZE FLAGS)\r\n");
-    session.server(listing(5));
+    CHECK(session.sent() == "A6 SELECT INBOX\r\nA7 UID FETCH 1:* (UID RFC822.SIZE FLAGS)\r\n");
+    session.server(listing(6));
     CHECK(session.got() == "+OK 2 messages (40 octets)\r\n");
   }
   Session repeated(settings);
   take_over(repeated, left_behind(settings));
-  repeated.server("* 2 EXISTS\r\nA4 OK\r\n");
+  repeated.server("* 2 EXISTS\r\nA4 OK\r\n* 2 FETCH (UID 6)\r\nA5 OK\r\n");
   CHECK(repeated.got() == "+OK 2 messages (40 octets)\r\n");
+}
+
+TEST_CASE("What happened while the mailbox was opened is not forgotten behind it") {
+  const Settings settings = keeping();
+  for (const std::string_view news :
+       {"* 3 EXISTS\r\n", "* 1 EXPUNGE\r\n", "* VANISHED 5\r\n", "* 1 EXPUNGE\r\n* 2 EXISTS\r\n"}) {
+    INFO(news);
+    Session session(settings);
+    log_in(session);
+    std::string answers = listing(2);
+    answers.insert(answers.find("A3 OK"), news);
+    session.connected();
+    session.server("* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] hi\r\n");
+    session.server("A1 OK [CAPABILITY IMAP4rev1 UIDPLUS ESEARCH] in\r\n");
+    session.server(answers);
+    session.command("QUIT");
+    const auto kept = session.action<KeepUpstream>();
+    if (kept) CHECK_FALSE(kept->mailbox.has_value());
+  }
+}
+
+TEST_CASE("A mailbox is not taken for unchanged for ever, and an empty one never") {
+  const Settings settings = keeping();
+  KeepUpstream left = left_behind(settings);
+  Session late(settings, std::chrono::minutes(6));
+  take_over(late, std::move(left));
+  CHECK(late.sent() == "A4 SELECT INBOX\r\nA5 UID FETCH 1:* (UID RFC822.SIZE FLAGS)\r\n");
+  Session empty(settings);
+  log_in(empty);
+  empty.connected();
+  empty.server("* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] hi\r\n");
+  empty.server("A1 OK [CAPABILITY IMAP4rev1 UIDPLUS ESEARCH] in\r\n");
+  empty.server("* 0 EXISTS\r\n* OK [UIDVALIDITY 77] ok\r\nA2 OK selected\r\nA3 OK done\r\n");
+  empty.command("QUIT");
+  CHECK_FALSE(empty.action<KeepUpstream>()->mailbox.has_value());
+}
+
+TEST_CASE("A connection that gave nothing where something was due is not left behind") {
+  const Settings settings = keeping();
+  Session session(settings);
+  log_in(session);
+  open_anew(session);
+  session.command("RETR 1");
+  session.server("A4 OK\r\n");
+  session.server("A5 OK\r\nA6 OK\r\n");
+  CHECK(session.got().find("-ERR [SYS/TEMP]") != std::string::npos);
+  session.command("QUIT");
+  CHECK_FALSE(session.action<KeepUpstream>().has_value());
 }
 
 TEST_CASE("What happened in the mailbox during the session is not forgotten behind it") {
@@ -226,14 +276,14 @@ TEST_CASE(
         session.wait(std::chrono::seconds(2));
         break;
       case How::kRefused:
-        session.server("A4 NO [UNAVAILABLE] not now\r\n");
+        session.server("A4 OK\r\nA5 NO [UNAVAILABLE] not now\r\n");
         break;
       case How::kForgedTag:
         session.server("A9 OK surprise\r\n");
         break;
       case How::kNoCount:
-        session.server("* 3 EXISTS\r\nA4 OK\r\n");
-        session.server("A5 OK selected\r\nA6 OK done\r\n");
+        session.server("A4 OK\r\nA5 OK\r\n");
+        session.server("A6 OK selected\r\nA7 OK done\r\n");
         break;
     }
     CHECK(session.got().empty());
