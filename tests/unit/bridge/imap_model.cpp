@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <utility>
 
 #include "imap/uid_set.hpp"
 
@@ -69,6 +70,41 @@ void ImapConnection::receive(std::string_view octets) {
     command.arguments = line.substr(std::min(verb_end + 1, line.size()));
     handle(command);
   }
+  answer_fetches();
+}
+
+// The messages of one FETCH in any order, and those of several FETCHes between each other, as
+// servers do that work on more than one command at a time; each tagged answer behind its own.
+void ImapConnection::answer_fetches() {
+  std::vector<FetchAnswer> answers = std::exchange(fetch_answers_, {});
+  while (!answers.empty()) {
+    const std::size_t which = dice_.below(answers.size());
+    FetchAnswer& answer = answers[which];
+    out_ += answer.lines.front();
+    answer.lines.erase(answer.lines.begin());
+    if (!answer.lines.empty()) continue;
+    for (const std::uint32_t uid : answer.whole) given_.push_back({uid, out_.size()});
+    answers.erase(answers.begin() + static_cast<std::ptrdiff_t>(which));
+  }
+}
+
+void ImapConnection::fetch_messages(const Command& command, Fault fault) {
+  FetchAnswer answer;
+  const std::string_view set =
+      std::string_view(command.arguments).substr(0, command.arguments.find(' '));
+  const bool one_is_faulty = dice_.one_in(2);
+  for (std::size_t i = 0; i < mailbox_.messages.size(); ++i) {
+    if (!in_set(set, mailbox_.messages[i].uid)) continue;
+    const Fault here = one_is_faulty && !answer.lines.empty() ? Fault::kNone : fault;
+    const std::size_t place = dice_.below(answer.lines.size() + 1);
+    answer.lines.insert(answer.lines.begin() + static_cast<std::ptrdiff_t>(place),
+                        body_line(i, command.arguments, here));
+    if (here == Fault::kNone || here == Fault::kUidLast) {
+      answer.whole.push_back(mailbox_.messages[i].uid);
+    }
+  }
+  answer.lines.push_back(status_of(command));
+  fetch_answers_.push_back(std::move(answer));
 }
 
 ImapConnection::Fault ImapConnection::choose_fault(const Command& command) {
@@ -98,6 +134,15 @@ std::string ImapConnection::refusal() {
 
 void ImapConnection::handle(const Command& command) {
   const Fault fault = choose_fault(command);
+  const bool body = command.verb == "UID FETCH" && command.arguments.contains("BODY");
+  const bool of_messages = fault == Fault::kNone || fault == Fault::kUidLast ||
+                           fault == Fault::kNil || fault == Fault::kTwoUids ||
+                           fault == Fault::kEmptyString;
+  if (body && of_messages) {
+    fetch_messages(command, fault);
+    return;
+  }
+  answer_fetches();
   if (command.verb.ends_with("STORE") || command.verb.ends_with("EXPUNGE")) ++mailbox_.changes;
   std::string answer;
   switch (fault) {
@@ -217,7 +262,8 @@ std::string ImapConnection::body_line(std::size_t index, const std::string& argu
     parts += part("BODY[TEXT]<" + std::to_string(offset) + '>', text);
   }
   std::string line = "* " + std::to_string(index + 1) + " FETCH (";
-  if (fault == Fault::kUidLast) return line + parts + ' ' + uid + ")\r\n";
+  if (fault == Fault::kUidLast || (mailbox_.uid_last && fault == Fault::kNone))
+    return line + parts + ' ' + uid + ")\r\n";
   line += uid + ' ' + parts;
   if (fault == Fault::kTwoUids) line += " UID " + std::to_string(message.uid + 1);
   return line + ")\r\n";

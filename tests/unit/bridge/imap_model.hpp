@@ -25,6 +25,7 @@ struct MailboxModel {
   std::vector<StoredMessage> messages;  ///< UIDs ascend
   bool uid_plus = true;
   bool esearch = true;
+  bool uid_last = false;  ///< in answers to FETCH the UID comes behind the message
   /// One answer in so many is faulty; 0: none.
   std::size_t fault_every = 0;
   // What happened.
@@ -82,7 +83,15 @@ class ImapConnection {
     std::string arguments;
   };
 
+  /// What is still to be sent in answer to one FETCH of messages: its lines, the tagged one last.
+  struct FetchAnswer {
+    std::vector<std::string> lines;
+    std::vector<std::uint32_t> whole;
+  };
+
   void handle(const Command& command);
+  void fetch_messages(const Command& command, Fault fault);
+  void answer_fetches();
   [[nodiscard]] Fault choose_fault(const Command& command);
   [[nodiscard]] std::string data_of(const Command& command, Fault fault);
   [[nodiscard]] std::string status_of(const Command& command);
@@ -103,6 +112,7 @@ class ImapConnection {
   std::size_t taken_ = 0;
   End end_ = End::kOpen;
   std::vector<GivenMessage> given_;
+  std::vector<FetchAnswer> fetch_answers_;
 };
 
 }  // namespace popbridge::bridge::test

@@ -30,7 +30,7 @@ std::string make_message(std::uint32_t uid, std::uint32_t generation, Dice& dice
   std::string text = "Subject: " + name + "\r\n\r\n";
   // One in forty is longer than what is kept back in memory, and than one
   // step's output.
-  const std::size_t lines = dice.one_in(40) ? 5000 : dice.below(30);
+  const std::size_t lines = dice.one_in(40) ? 9000 : dice.below(30);
   for (std::size_t i = 0; i < lines; ++i) {
     text += std::string(dice.below(4), '.') + name + " line " + std::to_string(i) + "\r\n";
   }
@@ -127,11 +127,12 @@ class World {
     mailbox_.fault_every = fault_every;
     mailbox_.uid_plus = !dice_.one_in(3);
     mailbox_.esearch = dice_.one_in(2);
+    mailbox_.uid_last = dice_.one_in(4);
     const bool cached = dice_.one_in(4);
     mailbox_.messages = make_messages(
         mailbox_.uid_validity, dice_.below(dice_.one_in(2) ? 7 : 14) + (cached ? 55 : 0), dice_);
     before_ = mailbox_.messages;
-    settings_.read_ahead_octets = dice_.one_in(4) ? 0 : 500 << dice_.below(11);
+    settings_.read_ahead_octets = dice_.one_in(4) ? 0 : 500 << dice_.below(12);
     if (cached) settings_.index_store = make_store(mailbox_, dice_);
     settings_.mark_seen = dice_.one_in(2) ? MarkSeen::kRetr : MarkSeen::kNever;
     bridge_.emplace(settings_, read_ahead_, popbridge::pop3::Policy{.cleartext_login = true}, now_);
@@ -145,6 +146,7 @@ class World {
       pump();
       if (closed_) break;
       if (vanishes && dice_.one_in(6)) {
+        for (const std::uint32_t uid : listed_) marked_.insert(uid);  // QUIT may be running
         bridge_->client_lost("client-lost");
         vanishes = false;
       } else if (client_.has_more() && (pipelined || !client_.awaiting_answer())) {
@@ -165,7 +167,7 @@ class World {
 
  private:
   static constexpr std::size_t kMaxTurns = 500;
-  static constexpr std::uint64_t kReadAheadBudget = 200'000;
+  static constexpr std::uint64_t kReadAheadBudget = 700'000;
 
   void pump() {
     for (bool moved = true; moved && !closed_;) {
@@ -197,7 +199,10 @@ class World {
                      note_fetched();
                      connection_.reset();
                    },
-                   [&](CloseClient&) { closed_ = true; },
+                   [&](CloseClient& close) {
+                     while (close.flush && take_client_output()) continue;
+                     closed_ = true;
+                   },
                    [](auto&) {},
                },
                action);
@@ -274,7 +279,7 @@ class World {
   void note_fetched() {
     end_seen_ = false;
     if (!connection_) return;
-    for (const StoredMessage& message : mailbox_.messages) {
+    for (const StoredMessage& message : before_) {
       if (connection_->gave_whole(message.uid)) fetched_.insert(message.uid);
     }
   }
