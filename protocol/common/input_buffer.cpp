@@ -81,9 +81,10 @@ void InputBuffer::resize_block(std::size_t capacity) {
   wipe_block();
   block_ = std::move(block);
   capacity_ = capacity;
+  // Of what must be wiped, the copy holds what was unread.
+  touched_ = std::min(unread, touched_ - std::min(touched_, begin_));
   begin_ = 0;
   end_ = unread;
-  touched_ = may_hold_secrets_ ? unread : 0;
 }
 
 void InputBuffer::end_of_secrets() {

@@ -9,8 +9,8 @@
 namespace popbridge {
 
 /// One growable block, filled at the end and emptied at the front. It holds no memory while empty,
-/// so an idle connection costs nothing, and it wipes what it gives back unless told that no secret
-/// comes any more.
+/// so an idle connection costs nothing, and it wipes what it gives back, but for what came after it
+/// was told that no secret comes any more.
 /// Not thread-safe; owned by one engine.
 class InputBuffer {
  public:

@@ -5,8 +5,9 @@
 
 // The loops over a block become vector instructions of the processor the program is built for.
 // Where the compiler can, the first also comes in a form for AVX2, which does twice as much at
-// once, and the loader chooses; not under sanitizers, which cannot be called so early.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && \
+// once, and the loader chooses: glibc's, which <cstring> makes known, for musl's cannot; and not
+// under sanitizers, which cannot be called so early.
+#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) && \
     !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #define POPBRIDGE_WIDEST [[gnu::target_clones("avx2", "default")]]
 #else

@@ -56,9 +56,12 @@ class ByteStream {
   /// pieces with Nagle's algorithm on waits for that, and delayed acknowledgements cost 40 ms a
   /// piece. Off at first; an acknowledgement that nobody waits for is a packet for nothing.
   virtual void set_quick_ack(bool on) = 0;
-  /// Takes all of `octets` (written at once, or copied and queued). One call is one TLS record when
-  /// it is at most 16384 octets. Errors are reported later by on_closed().
+  /// Takes all of `octets` (written at once, or copied and queued), in units of write_unit() octets
+  /// from the first on. Errors are reported later by on_closed().
   virtual void write(std::string_view octets) = 0;
+  /// Octets that one write() sends as one unit at most: a TLS record, or what a socket takes at
+  /// once. For TLS the two sides agree on it in the handshake; until then it is a guess.
+  [[nodiscard]] virtual std::size_t write_unit() const = 0;
   /// While on, write() may keep octets back, so that those of several calls go to the kernel
   /// together, each still a record of its own; turning it off lets them go.
   virtual void set_gathering(bool on) = 0;

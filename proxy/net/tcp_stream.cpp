@@ -197,8 +197,10 @@ void TcpStream::Core::write_or_queue(std::string_view octets) {
     fail_later(taken);
     return;
   }
-  wrote_ = true;
-  if (taken > 0) octets.remove_prefix(static_cast<std::size_t>(taken));
+  if (taken > 0) {
+    wrote_ = true;
+    octets.remove_prefix(static_cast<std::size_t>(taken));
+  }
   if (!octets.empty()) submit(std::string(octets));
 }
 

@@ -1,7 +1,9 @@
 // TcpStream: a connected TCP socket.
 #pragma once
 
+#include <cstddef>
 #include <memory>
+#include <string_view>
 
 #include "net/address.hpp"
 #include "net/byte_stream.hpp"
@@ -13,6 +15,8 @@ namespace popbridge::net {
 class TcpStream final : public ByteStream {
  public:
   struct Core;
+  /// About what the kernel takes at once for a client that reads.
+  static constexpr std::size_t kWriteOctets = 256UL * 1024;
   explicit TcpStream(Core* core);  ///< made by Listener and Connector
   TcpStream(const TcpStream&) = delete;
   TcpStream& operator=(const TcpStream&) = delete;
@@ -22,6 +26,7 @@ class TcpStream final : public ByteStream {
   void set_reading(bool reading) override;
   void set_quick_ack(bool on) override;
   void write(std::string_view octets) override;
+  [[nodiscard]] std::size_t write_unit() const override { return kWriteOctets; }
   void set_gathering(bool) override {}  ///< one call is one write
   [[nodiscard]] std::size_t queued_bytes() const override;
   void close_after_flush() override;

@@ -12,9 +12,6 @@
 namespace popbridge::session {
 namespace {
 
-/// One write: a TLS record, or what a socket takes at once.
-constexpr std::size_t kRecordOctets = 16 * 1024;
-constexpr std::size_t kWriteOctets = 256 * 1024;
 /// What is read from upstream at once while it must be parsed. libuv reads up to 32 times in one
 /// turn of the loop, and a listing without end must not keep the other sessions waiting for long.
 constexpr std::size_t kParseOctets = 16 * 1024;
@@ -82,7 +79,6 @@ void ProxySession::start() {
     }
   }
   if (kind_ == ListenerKind::kTls) {
-    client_in_tls_ = true;
     securing_client_ = true;
     client_ = tls::Stream::accept(loop_, std::move(client_), settings_.listener_tls, {}, [this] {
       securing_client_ = false;
@@ -140,12 +136,11 @@ void ProxySession::watch_queue() {
 
 bool ProxySession::write_client() {
   pop3::ServerSession& engine = bridge_.client();
-  const std::size_t unit = client_in_tls_ ? kRecordOctets : kWriteOctets;
   bool moved = false;
   if (!client_) return false;
   client_->set_gathering(true);
   while (engine.pending_output_size() > 0 && !flow_.congested()) {
-    const std::string_view octets = engine.pending_output(unit);
+    const std::string_view octets = engine.pending_output(client_->write_unit());
     client_->write(octets);
     engine.consume_output(octets.size());
     moved = true;
@@ -277,8 +272,7 @@ void ProxySession::perform(bridge::KeepUpstream& action) {
 void ProxySession::flush_client() {
   pop3::ServerSession& engine = bridge_.client();
   while (engine.pending_output_size() > 0) {
-    const std::string_view octets =
-        engine.pending_output(client_in_tls_ ? kRecordOctets : kWriteOctets);
+    const std::string_view octets = engine.pending_output(client_->write_unit());
     client_->write(octets);
     engine.consume_output(octets.size());
   }
@@ -287,7 +281,6 @@ void ProxySession::flush_client() {
 void ProxySession::perform(bridge::SecureClient) {
   flush_client();  // the +OK belongs in front of TLS
   const std::string first_octets = bridge_.client().take_unparsed_input();
-  client_in_tls_ = true;
   securing_client_ = true;
   client_ =
       tls::Stream::accept(loop_, std::move(client_), settings_.listener_tls, first_octets, [this] {

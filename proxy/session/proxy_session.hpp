@@ -111,7 +111,6 @@ class ProxySession {
   std::size_t client_queued_ = 0;  ///< at the last look, to see a slow reader's progress
   bool securing_client_ = false;
   bool securing_upstream_ = false;
-  bool client_in_tls_ = false;
   bool closing_client_ = false;
   bool pumping_ = false;
   bool retired_ = false;

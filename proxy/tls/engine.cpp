@@ -1,6 +1,7 @@
 #include "tls/engine.hpp"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include <openssl/bio.h>
@@ -15,15 +16,31 @@ namespace {
 /// Records one after the other that carry no plaintext (KeyUpdate, tickets, refused renegotiation,
 /// empty records). Honest peers send a handful; each costs us key derivations.
 constexpr std::size_t kMaxBarrenRecords = 100;
-/// RFC 8446 section 5.1: the most plaintext one record carries.
-constexpr std::size_t kMaxRecordOctets = 16384;
 /// RFC 5246 section 6.2.3: what encryption adds to one at most; in fact it is 22 octets or so.
 constexpr std::size_t kRecordOverhead = 2048 + 5;
-/// Room that is made for output when the first record of a long piece is written.
-constexpr std::size_t kBulkOctets = 4 * kMaxRecordOctets + kRecordOverhead;
+/// Room that is made for output when the first record of a long piece is written: four full ones.
+constexpr std::size_t kBulkOctets = 64UL * 1024 + kRecordOverhead;
 /// RFC 8446 section 5.1: a connection begins with a record of type handshake, or with a refusal.
 constexpr char kAlertRecord = 21;
 constexpr char kHandshakeRecord = 22;
+
+/// RFC 6066 section 4: what the two sides agreed on, or nothing.
+std::optional<std::size_t> agreed_fragment_length(const SSL* connection) {
+  const SSL_SESSION* const session = SSL_get_session(connection);
+  if (session == nullptr) return std::nullopt;
+  switch (SSL_SESSION_get_max_fragment_length(session)) {
+    case TLSEXT_max_fragment_length_512:
+      return 512;
+    case TLSEXT_max_fragment_length_1024:
+      return 1024;
+    case TLSEXT_max_fragment_length_2048:
+      return 2048;
+    case TLSEXT_max_fragment_length_4096:
+      return 4096;
+    default:
+      return std::nullopt;
+  }
+}
 
 }  // namespace
 
@@ -124,6 +141,7 @@ Engine::Step Engine::handshake() {
     return fail(handshake_error());
   }
   established_ = true;
+  record_octets_ = agreed_fragment_length(connection_.get()).value_or(kMaxRecordOctets);
   barren_records_ = 0;
   return Step::kDone;
 }
@@ -190,7 +208,7 @@ bool Engine::write(std::string_view plaintext) {
     ERR_clear_error();
     std::size_t taken = 0;
     const int result = SSL_write_ex(connection_.get(), plaintext.data(),
-                                    std::min(plaintext.size(), kMaxRecordOctets), &taken);
+                                    std::min(plaintext.size(), record_octets_), &taken);
     if (result != 1) {
       // Our BIO takes everything, so there is nothing to wait for.
       classify(result);

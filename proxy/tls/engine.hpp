@@ -47,7 +47,10 @@ class Engine {
   [[nodiscard]] bool established() const { return established_; }
   /// As much plaintext as there is room for, or is there.
   ReadResult read(std::span<char> into);
-  /// Adds all of `plaintext` to output(), as records of at most 16384 octets. false: failed.
+  /// The most plaintext one record carries: 16384 octets, or what the client asked for in the
+  /// handshake (RFC 6066 section 4), as small devices do.
+  [[nodiscard]] std::size_t record_octets() const { return record_octets_; }
+  /// Adds all of `plaintext` to output(), as full records and one for the rest. false: failed.
   bool write(std::string_view plaintext);
   /// close_notify. Reading goes on.
   void shut_down();
@@ -61,6 +64,9 @@ class Engine {
   [[nodiscard]] std::string description() const;
 
  private:
+  /// RFC 8446 section 5.1.
+  static constexpr std::size_t kMaxRecordOctets = 16384;
+
   struct Free {
     void operator()(ssl_st* connection) const;
   };
@@ -77,6 +83,7 @@ class Engine {
   std::unique_ptr<ssl_st, Free> connection_;
   Side side_;
   std::string host_;
+  std::size_t record_octets_ = kMaxRecordOctets;
   std::string_view input_;
   std::string output_;
   std::string error_;

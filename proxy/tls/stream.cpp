@@ -46,6 +46,9 @@ void Stream::set_quick_ack(bool on) {
 void Stream::write(std::string_view octets) {
   impl_->write(octets);
 }
+std::size_t Stream::write_unit() const {
+  return impl_->write_unit();
+}
 void Stream::set_gathering(bool on) {
   impl_->set_gathering(on);
 }

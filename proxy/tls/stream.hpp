@@ -1,6 +1,7 @@
 // tls::Stream: TLS on top of any ByteStream, from the beginning or in mid-conversation.
 #pragma once
 
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <string>
@@ -41,6 +42,7 @@ class Stream final : public net::ByteStream {
   void set_reading(bool reading) override;
   void set_quick_ack(bool on) override;
   void write(std::string_view octets) override;
+  [[nodiscard]] std::size_t write_unit() const override;
   void set_gathering(bool on) override;
   /// Plaintext not yet encrypted and ciphertext not yet in the kernel.
   [[nodiscard]] std::size_t queued_bytes() const override;

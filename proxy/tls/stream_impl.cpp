@@ -12,8 +12,6 @@ constexpr std::chrono::milliseconds kHandshakeLinger{5'000};
 /// Ciphertext handed to the transport at a time: four full records, which one write of a socket
 /// takes as a rule.
 constexpr std::size_t kFlushOctets = 64 * 1024;
-/// Plaintext encrypted at a time: one full record.
-constexpr std::size_t kRecordOctets = 16 * 1024;
 
 }  // namespace
 
@@ -127,7 +125,7 @@ void Stream::Impl::write(std::string_view octets) {
     return;
   }
   while (!octets.empty() && !write_failed_) {
-    const std::string_view record = octets.substr(0, kRecordOctets);
+    const std::string_view record = octets.substr(0, write_unit());
     octets.remove_prefix(record.size());
     write_failed_ = transport_dead_ || !engine_->write(record);
     if (engine_->output().size() >= kFlushOctets) flush();

@@ -30,6 +30,7 @@ class Stream::Impl final : public net::StreamObserver {
   void set_reading(bool reading);
   void set_quick_ack(bool on) { transport_->set_quick_ack(on); }
   void write(std::string_view octets);
+  [[nodiscard]] std::size_t write_unit() const { return engine_->record_octets(); }
   void set_gathering(bool on);
   [[nodiscard]] std::size_t queued_bytes() const;
   void close_after_flush();

@@ -1,9 +1,12 @@
 """TLS on both sides: STLS and what is smuggled behind it, POP3S, cleartext policy, certificates."""
 
 import contextlib
+import re
 import socket
 import ssl
+import subprocess
 import sys
+import tempfile
 import threading
 import unittest
 from pathlib import Path
@@ -13,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 import corpus  # noqa: E402
 from bridged import BridgedTest, DovecotTest, trusting  # noqa: E402
 from pop3_wire import Pop3Client, plain  # noqa: E402
+from popbridge_process import PATIENCE_S, need_tool  # noqa: E402
 from tls_files import Authority  # noqa: E402
 
 
@@ -165,6 +169,61 @@ class Stls(BridgedTest):
         context.set_alpn_protocols(["http/1.1", "pop3"])
         with Pop3Client(self.bridge.port("tls"), tls=context) as client:
             self.assertEqual(client.socket.selected_alpn_protocol(), "pop3")
+
+
+def small_records(port, authority, version, commands):
+    """The plaintext of each record that a client gets who asks for records of 512 octets."""
+    with tempfile.NamedTemporaryFile("r") as messages:
+        # -quiet: without it a line that begins with Q or R means something else to s_client.
+        answers = subprocess.run(
+            [need_tool("openssl"), "s_client", "-connect", f"127.0.0.1:{port}", "-quiet",
+             "-CAfile", str(authority), "-verify_return_error", version, "-cipher", "AESGCM",
+             "-ciphersuites", "TLS_AES_128_GCM_SHA256", "-maxfraglen", "512",
+             "-msg", "-msgfile", messages.name],
+            input=commands, capture_output=True, timeout=PATIENCE_S, check=False).stdout
+        trace = messages.read()
+    # Encryption adds a number and a tag, in TLS 1.3 a type and a tag.
+    overhead = 24 if version == "-tls1_2" else 17
+    records = []
+    for record in re.split(r"(?m)^(?=<<< .*RecordHeader|>>> )", trace):
+        header = re.match(r"<<< .*RecordHeader.*\n +17 03 03 (..) (..)\n", record)
+        inner = re.search(r"<<< .*InnerContent.*\n +(..)\n", record)
+        if header is None or (inner is not None and inner[1] != "17"):
+            continue
+        size = int(header[1] + header[2], 16) - overhead
+        records.append(answers[:size])
+        answers = answers[size:]
+    assert not answers, answers
+    return records
+
+
+class SmallRecords(BridgedTest):
+    """RFC 6066 section 4, as devices with little memory ask for it."""
+
+    listen_tls = True
+
+    def test_stuffed_dots_and_the_final_dot_are_never_cut(self):
+        dots = b"Subject: dots\r\n\r\n" + b"".join(
+            b"." * (1 + i % 3) + b"d" * (i % 7) + b"\r\n" for i in range(20_000))
+        ends = [b"Subject: end\r\n\r\n" + b"e" * size + b"\r\n" for size in range(470, 500)]
+        user = self.dovecot.mailbox([dots, *ends])
+        commands = [f"USER {user}", "PASS secret"]
+        commands += [f"RETR {number}" for number in range(1, len(ends) + 2)]
+        for version in ("-tls1_2", "-tls1_3"):
+            with self.subTest(version):
+                records = small_records(
+                    self.bridge.port("tls"), self.dovecot.authority.certificate, version,
+                    "".join(line + "\r\n" for line in [*commands, "QUIT"]).encode())
+                self.assertEqual(max(map(len, records)), 512)
+                received = b"".join(records)
+                self.assertEqual(received.count(b"\r\n.\r\n"), len(ends) + 1)
+                self.assertTrue(received.endswith(b"\r\n"))
+                position = 0
+                for record in records:
+                    position += len(record)
+                    before = received[:position][-4:]
+                    self.assertFalse(before.endswith((b"\r\n.", b"\r\n.\r")),
+                                     (position, received[position - 20:position + 20]))
 
 
 class CleartextPolicy(DovecotTest):

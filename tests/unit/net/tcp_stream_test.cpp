@@ -448,23 +448,6 @@ TEST_CASE("An observer can be replaced or taken away between callbacks") {
   fixture.require_clean_end();
 }
 
-TEST_CASE("With quick_ack a stream works as without") {
-  LoopFixture fixture;
-  {
-    TcpPair pair = test::connect_pair(fixture);
-    Recorder client;
-    pair.client->set_observer(&client);
-    pair.client->set_quick_ack(true);
-    pair.client->set_reading(true);
-    for (int i = 0; i < 50; ++i) {
-      pair.server->write("a");
-      fixture.loop.run_once(false);
-    }
-    fixture.run_until([&] { return client.received.size() == 50; });
-  }
-  fixture.require_clean_end();
-}
-
 TEST_CASE("Hundreds of connections come and go without a trace") {
   LoopFixture fixture;
   for (int i = 0; i < 300; ++i) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 
 #include <openssl/ssl.h>
 
@@ -38,10 +39,22 @@ class RawTls {
     static_cast<void>(BIO_reset(SSL_get_wbio(ssl_)));
     return static_cast<std::size_t>(size);
   }
-  /// One attempt with what has arrived.
-  bool shake_hands() {
+  /// What has arrived goes to SSL.
+  void receive() {
     BIO_write(SSL_get_rbio(ssl_), seen.received.data(), static_cast<int>(seen.received.size()));
     seen.received.clear();
+  }
+  /// The plaintext of the next record that SSL has received; empty if there is none.
+  std::string read_record() {
+    std::string plaintext(std::size_t{16} * 1024, '\0');
+    std::size_t count = 0;
+    if (SSL_read_ex(ssl_, plaintext.data(), plaintext.size(), &count) != 1) return {};
+    plaintext.resize(count);
+    return plaintext;
+  }
+  /// One attempt with what has arrived.
+  bool shake_hands() {
+    receive();
     const bool done = SSL_do_handshake(ssl_) == 1;
     flush();
     return done;
