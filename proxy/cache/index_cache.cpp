@@ -45,7 +45,7 @@ void IndexCache::keep(const MailboxKey& key, SnapshotPtr snapshot) {
   if (before && *before == *snapshot) return;
   {
     const std::scoped_lock lock(mutex_);
-    put(key, snapshot);
+    if (!put(key, snapshot)) return;
   }
   if (listener_) listener_(key, snapshot);
 }
@@ -59,28 +59,31 @@ void IndexCache::amend(const MailboxKey& key, const bridge::SnapshotChange& chan
     const auto entry = entries_.find(key);
     // Another session was quicker: what it kept is as good, and only speed is lost.
     if (entry == entries_.end() || entry->second.snapshot != before) return;
-    put(key, after);
+    if (!put(key, after)) return;
   }
   if (listener_) listener_(key, after);
 }
 
-bool IndexCache::restore(const MailboxKey& key, SnapshotPtr snapshot) {
+IndexCache::Restored IndexCache::restore(const MailboxKey& key, SnapshotPtr snapshot) {
   const std::scoped_lock lock(mutex_);
-  if (entries_.contains(key) || memory_ + cost(key, *snapshot) > limit_) return false;
+  const std::size_t added = cost(key, *snapshot);
+  if (entries_.contains(key) || added > limit_) return Restored::kNever;
+  if (memory_ + added > limit_) return Restored::kFull;
   put(key, std::move(snapshot));
   ages_.splice(ages_.end(), ages_, ages_.begin());
-  return true;
+  return Restored::kYes;
 }
 
-void IndexCache::put(const MailboxKey& key, SnapshotPtr snapshot) {
+bool IndexCache::put(const MailboxKey& key, SnapshotPtr snapshot) {
   if (const auto old = entries_.find(key); old != entries_.end()) drop(old);
   const std::size_t added = cost(key, *snapshot);
-  if (added > limit_) return;
+  if (added > limit_) return false;
   while (memory_ + added > limit_) drop(entries_.find(*ages_.back()));
   const auto entry = entries_.emplace(key, Entry{std::move(snapshot), {}}).first;
   ages_.push_front(&entry->first);
   entry->second.age = ages_.begin();
   memory_ += added;
+  return true;
 }
 
 void IndexCache::drop(Entries::iterator entry) {
