@@ -107,8 +107,8 @@ std::expected<Database, SqliteError> prepare(const std::string& path, Kind kind)
 }
 
 /// Rows that cannot be read are taken out, for good.
-std::expected<std::size_t, SqliteError> drop_rows(Database& database,
-                                                  const std::vector<std::int64_t>& rows) {
+std::expected<void, SqliteError> drop_rows(Database& database,
+                                           const std::vector<std::int64_t>& rows) {
   auto statement = database.prepare("DELETE FROM mailbox WHERE rowid = ?");
   if (!statement) return std::unexpected(statement.error());
   for (const std::int64_t row : rows) {
@@ -117,10 +117,10 @@ std::expected<std::size_t, SqliteError> drop_rows(Database& database,
     }
     statement->reset();
   }
-  return rows.size();
+  return {};
 }
 
-/// The number of rows that were no snapshots.
+/// The number of rows that were damaged.
 std::expected<std::size_t, SqliteError> read(Database& database, const std::string& upstream,
                                              IndexCache& cache) {
   auto statement = database.prepare(
@@ -128,6 +128,7 @@ std::expected<std::size_t, SqliteError> read(Database& database, const std::stri
   if (!statement) return std::unexpected(statement.error());
   statement->bind(1, upstream);
   std::vector<std::int64_t> bad_rows;
+  std::size_t damaged = 0;
   while (true) {
     const auto row = statement->step();
     if (!row) return std::unexpected(row.error());
@@ -137,12 +138,16 @@ std::expected<std::size_t, SqliteError> read(Database& database, const std::stri
     bridge::SnapshotPtr snapshot = decode_snapshot(key, statement->octets(2));
     if (!snapshot) {
       bad_rows.push_back(statement->number(3));
+      if (!is_outdated(statement->octets(2))) ++damaged;
     } else if (cache.restore(key, std::move(snapshot)) == IndexCache::Restored::kFull) {
       break;
     }
   }
   statement->reset();
-  return drop_rows(database, bad_rows);
+  if (auto dropped = drop_rows(database, bad_rows); !dropped) {
+    return std::unexpected(dropped.error());
+  }
+  return damaged;
 }
 
 Line trouble(std::string_view event, const std::string& path, std::string_view why) {

@@ -19,11 +19,11 @@ std::size_t text_cost(const std::string& text) {
 
 }  // namespace
 
-/// The entry with its node in the map and in the list, the snapshot with its three blocks.
+/// The entry with its node in the map and in the list, the snapshot with its four blocks.
 std::size_t IndexCache::cost(const MailboxKey& key, const MailboxSnapshot& snapshot) {
   constexpr std::size_t kNode = 5 * sizeof(void*) + kBlock;
   return kNode + sizeof(Entries::value_type) + kNode + text_cost(key.upstream) +
-         text_cost(key.user) + text_cost(key.folder) + snapshot.memory() + 4 * kBlock;
+         text_cost(key.user) + text_cost(key.folder) + snapshot.memory() + 5 * kBlock;
 }
 
 SnapshotPtr IndexCache::find(const MailboxKey& key) {

@@ -25,6 +25,7 @@ struct MailboxModel {
   std::vector<StoredMessage> messages;  ///< UIDs ascend
   bool uid_plus = true;
   bool esearch = true;
+  std::uint32_t uid_next = 0;  ///< 0: SELECT does not tell it
   /// One answer in so many is faulty; 0: none.
   std::size_t fault_every = 0;
   // What happened.
@@ -87,7 +88,7 @@ class ImapConnection {
   [[nodiscard]] std::string data_of(const Command& command, Fault fault);
   [[nodiscard]] std::string status_of(const Command& command);
   [[nodiscard]] std::string select();
-  [[nodiscard]] std::string list(std::string_view set);
+  [[nodiscard]] std::string list(std::string_view set, bool sizes);
   [[nodiscard]] std::string fetch(const std::string& arguments, Fault fault);
   [[nodiscard]] std::string body_line(std::size_t index, const std::string& arguments, Fault fault);
   [[nodiscard]] std::string search(const Command& command);

@@ -294,7 +294,7 @@ TEST_CASE("An entry that does not add up is left out and the others are kept", "
   Place place;
   fill(place, {"alice", "bob", "carol"});
   REQUIRE(Database::open(place.file())
-              ->run("UPDATE mailbox SET snapshot = x'01020304' WHERE user = CAST('bob' AS BLOB);"
+              ->run("UPDATE mailbox SET snapshot = x'02020304' WHERE user = CAST('bob' AS BLOB);"
                     "UPDATE mailbox SET user = CAST('dave' AS BLOB) WHERE user = CAST('carol' AS "
                     "BLOB)"));
   {
@@ -304,6 +304,20 @@ TEST_CASE("An entry that does not add up is left out and the others are kept", "
     CHECK(after.cache.find(key("alice")));
     CHECK(place.log_text().find("cache-file-damaged") != std::string::npos);
     CHECK(place.log_text().find("entries=2") != std::string::npos);
+  }
+  CHECK(Database::open(place.file())->number("SELECT count(*) FROM mailbox").value() == 1);
+}
+
+TEST_CASE("Entries of an earlier version are left out, which is no damage", "[cache]") {
+  Place place;
+  fill(place, {"alice", "bob"});
+  REQUIRE(Database::open(place.file())
+              ->run("UPDATE mailbox SET snapshot = x'010203' WHERE user = CAST('bob' AS BLOB)"));
+  {
+    Life after(place);
+    REQUIRE(after.has_file());
+    CHECK(after.cache.size() == 1);
+    CHECK(place.log_text().empty());
   }
   CHECK(Database::open(place.file())->number("SELECT count(*) FROM mailbox").value() == 1);
 }
