@@ -95,6 +95,8 @@ class ClientSession {
   /// UID FETCH set (UID RFC822.SIZE FLAGS). `set` as UidSet::text() or "1:*".
   CommandId uid_fetch_index(std::string_view set);
   // Of one or several messages; `set` as UidSet::text().
+  /// UID FETCH set (UID): which sequence numbers they have.
+  CommandId uid_fetch_numbers(std::string_view set);
   /// UID FETCH set (UID BODY.PEEK[])
   CommandId uid_fetch_message(std::string_view set);
   /// UID FETCH set (UID BODY.PEEK[HEADER])

@@ -182,6 +182,10 @@ CommandId ClientSession::uid_fetch_index(std::string_view set) {
   return send(std::string("UID FETCH ").append(set).append(" (UID RFC822.SIZE FLAGS)"));
 }
 
+CommandId ClientSession::uid_fetch_numbers(std::string_view set) {
+  return send(uid_fetch(set, "(UID)"));
+}
+
 CommandId ClientSession::uid_fetch_message(std::string_view set) {
   return send(uid_fetch(set, "(UID BODY.PEEK[])"));
 }

@@ -127,4 +127,43 @@ std::optional<UidSet> UidSet::parse(std::string_view text) {
   return from_ranges(std::move(ranges));
 }
 
+UidSet intersection(const UidSet& one, const UidSet& other) {
+  UidSet both;
+  auto left = one.ranges().begin();
+  auto right = other.ranges().begin();
+  while (left != one.ranges().end() && right != other.ranges().end()) {
+    const Uid first = std::max(left->first, right->first);
+    const Uid last = std::min(left->last, right->last);
+    if (first <= last) both.add(first, last);
+    // Whichever ends first meets nothing further on.
+    if (left->last < right->last) {
+      ++left;
+    } else {
+      ++right;
+    }
+  }
+  return both;
+}
+
+UidSet difference(const UidSet& from, const UidSet& without) {
+  UidSet rest;
+  auto hole = without.ranges().begin();
+  for (const UidSet::Range& range : from.ranges()) {
+    while (hole != without.ranges().end() && hole->last < range.first) ++hole;
+    std::uint64_t next = range.first.value();
+    while (hole != without.ranges().end() && hole->first <= range.last) {
+      if (hole->first.value() > next) {
+        rest.add(Uid(static_cast<std::uint32_t>(next)), Uid(hole->first.value() - 1));
+      }
+      next = std::uint64_t{hole->last.value()} + 1;
+      if (next > range.last.value()) break;  // it may reach into the ranges behind
+      ++hole;
+    }
+    if (next <= range.last.value()) {
+      rest.add(Uid(static_cast<std::uint32_t>(next)), range.last);
+    }
+  }
+  return rest;
+}
+
 }  // namespace popbridge::imap

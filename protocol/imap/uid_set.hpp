@@ -50,4 +50,10 @@ class UidSet {
   std::vector<Range> ranges_;
 };
 
+// Both in one pass over the ranges of the two.
+/// What is in both.
+[[nodiscard]] UidSet intersection(const UidSet& one, const UidSet& other);
+/// `from` without what is in `without`.
+[[nodiscard]] UidSet difference(const UidSet& from, const UidSet& without);
+
 }  // namespace popbridge::imap

@@ -38,6 +38,11 @@ void MailboxIndex::on_uid_validity(std::uint64_t value) {
   }
 }
 
+void MailboxIndex::on_uid_next(std::uint64_t value) {
+  if (selected_ || value == 0 || value > std::numeric_limits<std::uint32_t>::max()) return;
+  uid_next_ = static_cast<std::uint32_t>(value);
+}
+
 void MailboxIndex::on_selected() {
   selected_ = true;
   exists_at_select_ = exists_;
@@ -85,17 +90,20 @@ std::expected<Maildrop, IndexError> MailboxIndex::finish(const SnapshotPtr& know
   if (found_.size() + expunged_ < exists_at_select_) {
     return std::unexpected(IndexError::kIncomplete);
   }
-  const bool same_generation = known && known->uid_validity() == uid_validity_;
+  const bool usable = known && !contradicts(*known);
   const auto snapshot = std::make_shared<MailboxSnapshot>(uid_validity_);
   snapshot->reserve(found_.size());
   imap::UidSet hidden;
   for (const Found& message : found_) {
-    const auto index = same_generation ? known->find(message.uid) : std::nullopt;
-    snapshot->append(message.uid, index ? known->octets(*index) : message.octets);
+    const auto index = usable ? known->find(message.uid) : std::nullopt;
+    const bool exact = index && known->is_exact(*index);
+    const bool by_known = exact || (index && !message.sized);
+    snapshot->append(message.uid, by_known ? known->octets(*index) : message.octets, exact);
     if (message.deleted) hidden.add(imap::Uid(message.uid));
     size_missing_ = size_missing_ || !(message.sized || index);
   }
   if (numbers_follow_uids()) sequence_map_ = SequenceMap(snapshot);
+  misnumbered_ = misnumbered();
   found_ = {};
   snapshot_ = snapshot;
   return Maildrop(snapshot, hidden);
@@ -108,6 +116,16 @@ bool MailboxIndex::numbers_follow_uids() const {
   std::uint32_t sequence = 0;
   return std::ranges::all_of(
       found_, [&sequence](const Found& message) { return message.sequence == ++sequence; });
+}
+
+// A message comes with its number, or with one that is less by what has gone meanwhile.
+bool MailboxIndex::misnumbered() const {
+  std::uint64_t largest = 0;
+  return !std::ranges::all_of(found_, [&](const Found& message) {
+    const bool behind = message.sequence + expunged_ > largest;
+    largest = std::max(largest, std::uint64_t{message.sequence});
+    return behind;
+  });
 }
 
 }  // namespace popbridge::bridge

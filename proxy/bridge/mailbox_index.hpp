@@ -31,6 +31,8 @@ class MailboxIndex {
   /// Numbers have moved, in a way that is not believed.
   void on_vanished() { numbers_moved_ = true; }
   void on_uid_validity(std::uint64_t value);
+  /// Said in SELECT: every UID that was ever given is below.
+  void on_uid_next(std::uint64_t value);
   void on_message(const imap::MessageInfo& info);
   /// SELECT completed OK: EXISTS is now what the listing must at least cover.
   void on_selected();
@@ -41,6 +43,11 @@ class MailboxIndex {
     return selected_ && exists_known_ && exists_at_select_ == 0;
   }
   [[nodiscard]] std::uint32_t uid_validity() const { return uid_validity_; }
+  /// `known` cannot be of this mailbox: it is of another generation, or holds a UID that was never
+  /// given here (a mailbox made anew within the second has the same UIDVALIDITY on some servers).
+  [[nodiscard]] bool contradicts(const MailboxSnapshot& known) const {
+    return known.uid_validity() != uid_validity_ || (uid_next_ && *uid_next_ <= known.last_uid());
+  }
   [[nodiscard]] bool too_many() const { return found_.size() > max_messages_; }
 
   /// What moved up to now does not concern the listing that is asked for now: EXISTS is what it
@@ -52,13 +59,17 @@ class MailboxIndex {
   [[nodiscard]] bool exists_known() const { return exists_known_; }
   [[nodiscard]] bool numbers_moved() const { return numbers_moved_; }
 
-  /// The maildrop, once every index FETCH completed. Sizes the server did not tell count as 0;
-  /// those that `known` (may be null) holds for the same generation count before the server's.
+  /// The maildrop, once every index FETCH completed. Exact sizes that `known` (may be null) holds
+  /// count before the server's, unless it is of another mailbox; sizes that neither tells count as
+  /// 0.
   [[nodiscard]] std::expected<Maildrop, IndexError> finish(const SnapshotPtr& known = nullptr);
   /// After finish(): the UIDs by sequence number; knows nothing if the listing cannot tell.
   [[nodiscard]] SequenceMap take_sequence_map() { return std::move(sequence_map_); }
-  /// After finish(): what may be kept for later sessions; null if the server left out sizes.
-  [[nodiscard]] SnapshotPtr snapshot() const { return size_missing_ ? nullptr : snapshot_; }
+  /// After finish(): what may be kept for later sessions. Null if the server left out sizes, or
+  /// numbers messages otherwise than by UID: then what is new could not be told by its number.
+  [[nodiscard]] SnapshotPtr snapshot() const {
+    return size_missing_ || misnumbered_ ? nullptr : snapshot_;
+  }
 
  private:
   struct Found {
@@ -70,6 +81,7 @@ class MailboxIndex {
   };
   [[nodiscard]] bool merge();
   [[nodiscard]] bool numbers_follow_uids() const;
+  [[nodiscard]] bool misnumbered() const;
 
   std::size_t max_messages_;
   std::vector<Found> found_;
@@ -80,7 +92,9 @@ class MailboxIndex {
   std::uint64_t expunged_ = 0;  ///< since SELECT completed
   bool numbers_moved_ = false;
   bool size_missing_ = false;
+  bool misnumbered_ = false;
   std::uint32_t uid_validity_ = 0;
+  std::optional<std::uint32_t> uid_next_;
   bool exists_known_ = false;  ///< without EXISTS nothing says that no message is missing
   bool selected_ = false;
   bool uid_conflict_ = false;

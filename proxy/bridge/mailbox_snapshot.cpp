@@ -10,9 +10,10 @@ void MailboxSnapshot::reserve(std::size_t messages) {
   octets_.reserve(messages);
 }
 
-void MailboxSnapshot::append(std::uint32_t uid, std::uint64_t octets) {
+void MailboxSnapshot::append(std::uint32_t uid, std::uint64_t octets, bool exact) {
   assert(uids_.empty() || uids_.back() < uid);
   if (octets >= kLarge) large_.emplace_back(uids_.size(), octets);
+  if (exact) exact_.push_back(size());
   uids_.push_back(uid);
   octets_.push_back(octets >= kLarge ? kLarge : static_cast<std::uint32_t>(octets));
   total_octets_ += octets;
@@ -22,6 +23,7 @@ void MailboxSnapshot::shrink() {
   uids_.shrink_to_fit();
   octets_.shrink_to_fit();
   large_.shrink_to_fit();
+  exact_.shrink_to_fit();
 }
 
 std::uint64_t MailboxSnapshot::large_octets(std::size_t index) const {
@@ -31,6 +33,10 @@ std::uint64_t MailboxSnapshot::large_octets(std::size_t index) const {
   return found->second;
 }
 
+bool MailboxSnapshot::is_exact(std::size_t index) const {
+  return std::ranges::binary_search(exact_, index);
+}
+
 std::optional<std::size_t> MailboxSnapshot::find(std::uint32_t uid) const {
   const auto found = std::ranges::lower_bound(uids_, uid);
   if (found == uids_.end() || *found != uid) return std::nullopt;
@@ -38,7 +44,8 @@ std::optional<std::size_t> MailboxSnapshot::find(std::uint32_t uid) const {
 }
 
 std::size_t MailboxSnapshot::memory() const {
-  return sizeof(*this) + (uids_.capacity() + octets_.capacity()) * sizeof(std::uint32_t) +
+  return sizeof(*this) +
+         (uids_.capacity() + octets_.capacity() + exact_.capacity()) * sizeof(std::uint32_t) +
          large_.capacity() * sizeof(large_[0]);
 }
 
@@ -57,9 +64,13 @@ SnapshotPtr amended(const SnapshotPtr& snapshot, const SnapshotChange& change) {
     while (removed != removed_end && removed->last.value() < uid) ++removed;
     if (removed != removed_end && removed->first.value() <= uid) continue;
     std::uint64_t octets = snapshot->octets(index);
+    bool exact = snapshot->is_exact(index);
     while (size != sizes.cend() && size->uid.value() < uid) ++size;
-    for (; size != sizes.cend() && size->uid.value() == uid; ++size) octets = size->octets;
-    next->append(uid, octets);
+    for (; size != sizes.cend() && size->uid.value() == uid; ++size) {
+      octets = size->octets;
+      exact = true;
+    }
+    next->append(uid, octets, exact);
   }
   next->shrink();
   if (*next == *snapshot) return snapshot;

@@ -16,17 +16,20 @@ namespace popbridge::bridge {
 
 /// All messages of one generation of a mailbox, those flagged \Deleted too, in the order of their
 /// UIDs. Filled once, then shared and constant: between the sessions of a user and the index cache.
-/// Eight octets a message.
+/// Eight octets a message, and four for each size that is exact.
 ///
 /// As messages only go and new ones have larger UIDs, a snapshot holds every message of today up to
-/// its last UID; that is what a later opening builds upon.
+/// its last UID; that is what a later opening builds upon, and has confirmed: there are servers
+/// that show a part of a mailbox only, into which older messages come back.
 class MailboxSnapshot {
  public:
   explicit MailboxSnapshot(std::uint32_t uid_validity) : uid_validity_(uid_validity) {}
 
   void reserve(std::size_t messages);
   /// Appends the next message; UIDs must ascend.
-  void append(std::uint32_t uid, std::uint64_t octets);
+  void append(std::uint32_t uid, std::uint64_t octets) { append(uid, octets, false); }
+  /// `exact`: the size was counted when the message was sent whole, and the server lists another.
+  void append(std::uint32_t uid, std::uint64_t octets, bool exact);
   /// Gives back what append() allocated and did not need.
   void shrink();
 
@@ -39,6 +42,9 @@ class MailboxSnapshot {
     const std::uint32_t octets = octets_[index];
     return octets == kLarge ? large_octets(index) : octets;
   }
+  [[nodiscard]] bool is_exact(std::size_t index) const;
+  /// The indexes of exact sizes, ascending.
+  [[nodiscard]] std::span<const std::uint32_t> exact() const { return exact_; }
   [[nodiscard]] std::uint64_t total_octets() const { return total_octets_; }
   /// The index of a UID.
   [[nodiscard]] std::optional<std::size_t> find(std::uint32_t uid) const;
@@ -57,6 +63,7 @@ class MailboxSnapshot {
   std::vector<std::uint32_t> uids_;
   std::vector<std::uint32_t> octets_;
   std::vector<std::pair<std::size_t, std::uint64_t>> large_;  ///< index and octets, ascending
+  std::vector<std::uint32_t> exact_;
 };
 
 using SnapshotPtr = std::shared_ptr<const MailboxSnapshot>;

@@ -12,45 +12,8 @@ namespace {
 /// octets of RFC 2683 section 3.2.1.5.
 constexpr std::size_t kSetOctets = 900;
 
-imap::UidSet intersection(const imap::UidSet& found, const imap::UidSet& ours) {
-  imap::UidSet both;
-  auto other = ours.ranges().begin();
-  for (const imap::UidSet::Range& range : found.ranges()) {
-    while (other != ours.ranges().end() && other->last < range.first) ++other;
-    for (auto it = other; it != ours.ranges().end() && it->first <= range.last; ++it) {
-      both.add(std::max(range.first, it->first), std::min(range.last, it->last));
-    }
-  }
-  return both;
-}
-
 void add_all(const imap::UidSet& from, imap::UidSet& to) {
   for (const imap::UidSet::Range& range : from.ranges()) to.add(range.first, range.last);
-}
-
-imap::UidSet only(imap::UidSet::Range range) {
-  imap::UidSet set;
-  set.add(range.first, range.last);
-  return set;
-}
-
-/// `found` without `ours`.
-imap::UidSet difference(const imap::UidSet& found, const imap::UidSet& ours) {
-  imap::UidSet rest;
-  for (const imap::UidSet::Range& range : found.ranges()) {
-    std::uint64_t next = range.first.value();
-    const imap::UidSet holes = intersection(only(range), ours);
-    for (const imap::UidSet::Range& hole : holes.ranges()) {
-      if (hole.first.value() > next) {
-        rest.add(imap::Uid(static_cast<std::uint32_t>(next)), imap::Uid(hole.first.value() - 1));
-      }
-      next = std::uint64_t{hole.last.value()} + 1;
-    }
-    if (next <= range.last.value()) {
-      rest.add(imap::Uid(static_cast<std::uint32_t>(next)), range.last);
-    }
-  }
-  return rest;
 }
 
 }  // namespace

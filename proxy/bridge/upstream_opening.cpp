@@ -294,7 +294,9 @@ void UpstreamOpening::finish_warm() {
       phase_ = Phase::kOpen;
       break;
     case WarmIndex::State::kUseless:
+      // What has been contradicted may be of another mailbox: its sizes are not believed either.
       warm_.reset();
+      known_.reset();
       message_limit_uid_ = 0;
       index_.on_listing_again();
       index_command_ = upstream_.uid_fetch_index("1:*");
@@ -331,6 +333,7 @@ void UpstreamOpening::on_notice(const imap::Notice& notice) {
 void UpstreamOpening::note_code(const imap::ResponseCode& code) {
   if (phase_ != Phase::kMailbox) return;
   if (code.code == imap::Code::kUidValidity) index_.on_uid_validity(code.number);
+  if (code.code == imap::Code::kUidNext) index_.on_uid_next(code.number);
   if (code.code == imap::Code::kReadOnly) read_only_ = true;
   if (code.code == imap::Code::kReadWrite) read_only_ = false;
   if (code.code == imap::Code::kMessageLimit) message_limit_uid_ = code.last_uid;

@@ -30,6 +30,11 @@ void WarmIndex::start(imap::ClientSession& upstream) {
   // Without ESEARCH its answer names every message, and two answers could not be told apart.
   if (upstream.has(imap::Capability::kEsearch) && snapshot_->size() <= kSearchedAtOnce) {
     search_all(upstream);
+  } else {
+    imap::UidSet ends;
+    ends.add(imap::Uid(snapshot_->uids().front()));
+    ends.add(imap::Uid(snapshot_->last_uid()));
+    send(upstream.uid_fetch_numbers(ends.text()));
   }
   if (snapshot_->last_uid() >= kLargestUid) return;
   send(upstream.uid_fetch_index(uids_behind(snapshot_->last_uid())));
@@ -54,9 +59,13 @@ void WarmIndex::on_event(const imap::Event& event, imap::ClientSession& upstream
 }
 
 void WarmIndex::on_message(const imap::MessageInfo& info) {
-  if (info.uid_conflict || rows_.size() > max_messages_) distrusted_ = true;
+  if (info.uid_conflict || std::max(rows_.size(), flagged_.size()) > max_messages_) {
+    distrusted_ = true;
+  }
   if (!info.uid || distrusted_) return;
-  if (info.deleted.value_or(false)) deleted_.add(*info.uid);
+  if (*info.uid == imap::Uid(snapshot_->uids().front())) first_.tell(info.sequence);
+  if (*info.uid == imap::Uid(snapshot_->last_uid())) last_.tell(info.sequence);
+  if (info.deleted.value_or(false)) flagged_.push_back({*info.uid, *info.uid});
   if (info.rfc822_size) rows_.push_back({info.uid->value(), info.sequence, *info.rfc822_size});
 }
 
@@ -85,19 +94,17 @@ void WarmIndex::on_completed(const imap::Completed& completed) {
 }
 
 void WarmIndex::judge(imap::ClientSession& upstream, const MailboxIndex& mailbox) {
-  const bool same = mailbox.uid_validity() == snapshot_->uid_validity() && mailbox.exists_known();
-  if (distrusted_ || !same) {
+  if (distrusted_ || !mailbox.exists_known() || mailbox.contradicts(*snapshot_)) {
     state_ = State::kUseless;
     return;
   }
   sort_rows();
-  for (const imap::UidSet::Range& range : deleted_search_.found.ranges()) {
-    deleted_.add(range.first, range.last);
-  }
-  if (all_there(mailbox)) {
-    take_new();
-  } else if (all_search_) {
+  join_deleted();
+  // What the search says is not weighed against anything: it is the only one who looked.
+  if (all_search_) {
     take_found(upstream, mailbox);
+  } else if (all_there(mailbox)) {
+    take_new();
   } else {
     search_all(upstream);
   }
@@ -110,10 +117,17 @@ void WarmIndex::sort_rows() {
   rows_.erase(repeated.begin(), repeated.end());
 }
 
-// The snapshot's messages and the new ones make up EXISTS, and the new ones are numbered right
-// behind: none can have gone. Numbers that moved meanwhile prove nothing.
+void WarmIndex::join_deleted() {
+  std::vector<imap::UidSet::Range> ranges = deleted_search_.found.ranges();
+  ranges.insert(ranges.end(), flagged_.begin(), flagged_.end());
+  deleted_ = imap::UidSet::from_ranges(std::move(ranges));
+}
+
+// The snapshot's messages are numbered from 1 to their count, so that none has gone and none come
+// back; the new ones right behind, and that is all. Numbers that moved meanwhile prove nothing.
 bool WarmIndex::all_there(const MailboxIndex& mailbox) const {
   if (mailbox.numbers_moved()) return false;
+  if (!first_.says(1) || !last_.says(snapshot_->size())) return false;
   std::uint64_t messages = snapshot_->size();
   const auto first_new = std::ranges::upper_bound(rows_, snapshot_->last_uid(), {}, &Row::uid);
   for (auto row = first_new; row != rows_.end(); ++row) {
@@ -128,7 +142,7 @@ void WarmIndex::take_new() {
     const auto next = std::make_shared<MailboxSnapshot>(snapshot_->uid_validity());
     next->reserve(snapshot_->size() + static_cast<std::size_t>(rows_.end() - first_new));
     for (std::size_t i = 0; i < snapshot_->size(); ++i) {
-      next->append(snapshot_->uids()[i], snapshot_->octets(i));
+      next->append(snapshot_->uids()[i], snapshot_->octets(i), snapshot_->is_exact(i));
     }
     for (auto row = first_new; row != rows_.end(); ++row) next->append(row->uid, row->octets);
     snapshot_ = next;
@@ -147,6 +161,7 @@ void WarmIndex::take_found(imap::ClientSession& upstream, const MailboxIndex& ma
   }
   const auto next = std::make_shared<MailboxSnapshot>(snapshot_->uid_validity());
   next->reserve(count);
+  bool misnumbered = false;
   imap::UidSet missing;
   std::size_t index = 0;
   auto row = rows_.cbegin();
@@ -156,16 +171,23 @@ void WarmIndex::take_found(imap::ClientSession& upstream, const MailboxIndex& ma
       while (index < snapshot_->size() && snapshot_->uids()[index] < uid) ++index;
       while (row != rows_.cend() && row->uid < uid) ++row;
       if (index < snapshot_->size() && snapshot_->uids()[index] == uid) {
-        next->append(uid, snapshot_->octets(index));
+        next->append(uid, snapshot_->octets(index), snapshot_->is_exact(index));
       } else if (row != rows_.cend() && row->uid == uid) {
         next->append(uid, row->octets);
       } else {
         missing.add(imap::Uid(uid));
+        continue;
       }
+      const bool told = row != rows_.cend() && row->uid == uid && missing.empty();
+      misnumbered = misnumbered || (told && row->sequence != next->size());
     }
   }
   if (!missing.empty()) {
     ask_sizes(upstream, missing);
+    return;
+  }
+  if (misnumbered && !mailbox.numbers_moved()) {
+    state_ = State::kUseless;
     return;
   }
   next->shrink();

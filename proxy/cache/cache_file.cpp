@@ -24,8 +24,6 @@ using log::Line;
 
 /// How long changes of one mailbox are gathered before they are written.
 constexpr std::chrono::seconds kGather{2};
-/// Mailboxes waiting to be written; what comes when so many wait is not kept on disk.
-constexpr std::size_t kMostPending = 4096;
 
 /// "PBix" in the header of the database, where SQLite and file(1) look for it.
 constexpr std::int64_t kApplication = 0x50426978;
@@ -62,7 +60,7 @@ class Descriptor {
   int fd_;
 };
 
-/// What the file is by its header. Makes it if it is not there.
+/// What the file is by its header. Makes it if it is not there; nobody else may read ours.
 std::expected<Kind, std::string> look_at(const std::string& path) {
   constexpr int kFlags = O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK;
   const Descriptor file(::open(path.c_str(), kFlags, S_IRUSR | S_IWUSR));
@@ -70,7 +68,14 @@ std::expected<Kind, std::string> look_at(const std::string& path) {
   struct stat status{};
   if (::fstat(file.get(), &status) != 0) return std::unexpected(reason(errno));
   if (!S_ISREG(status.st_mode)) return std::unexpected("not a regular file");
-  if (status.st_size == 0) return Kind::kEmpty;
+  // Of a file that belongs to somebody else it stays as it is: who gave it to us knows why.
+  const auto hide = [&] {
+    if ((status.st_mode & (S_IRWXG | S_IRWXO)) != 0) ::fchmod(file.get(), S_IRUSR | S_IWUSR);
+  };
+  if (status.st_size == 0) {
+    hide();
+    return Kind::kEmpty;
+  }
   std::array<char, kHeaderOctets> header{};
   const ssize_t count = ::pread(file.get(), header.data(), header.size(), 0);
   if (count < 0) return std::unexpected(reason(errno));
@@ -79,7 +84,9 @@ std::expected<Kind, std::string> look_at(const std::string& path) {
   for (std::size_t i = 0; i < 4; ++i) {
     application = application * 256 + static_cast<unsigned char>(header[kApplicationOffset + i]);
   }
-  return application == kApplication ? Kind::kOurs : Kind::kForeign;
+  if (application != kApplication) return Kind::kForeign;
+  hide();
+  return Kind::kOurs;
 }
 
 std::expected<Database, SqliteError> prepare(const std::string& path, Kind kind) {
@@ -100,8 +107,8 @@ std::expected<Database, SqliteError> prepare(const std::string& path, Kind kind)
 }
 
 /// Rows that cannot be read are taken out, for good.
-std::expected<std::size_t, SqliteError> drop_rows(Database& database,
-                                                  const std::vector<std::int64_t>& rows) {
+std::expected<void, SqliteError> drop_rows(Database& database,
+                                           const std::vector<std::int64_t>& rows) {
   auto statement = database.prepare("DELETE FROM mailbox WHERE rowid = ?");
   if (!statement) return std::unexpected(statement.error());
   for (const std::int64_t row : rows) {
@@ -110,10 +117,10 @@ std::expected<std::size_t, SqliteError> drop_rows(Database& database,
     }
     statement->reset();
   }
-  return rows.size();
+  return {};
 }
 
-/// The number of rows that were no snapshots.
+/// The number of rows that were damaged.
 std::expected<std::size_t, SqliteError> read(Database& database, const std::string& upstream,
                                              IndexCache& cache) {
   auto statement = database.prepare(
@@ -121,6 +128,7 @@ std::expected<std::size_t, SqliteError> read(Database& database, const std::stri
   if (!statement) return std::unexpected(statement.error());
   statement->bind(1, upstream);
   std::vector<std::int64_t> bad_rows;
+  std::size_t damaged = 0;
   while (true) {
     const auto row = statement->step();
     if (!row) return std::unexpected(row.error());
@@ -130,12 +138,16 @@ std::expected<std::size_t, SqliteError> read(Database& database, const std::stri
     bridge::SnapshotPtr snapshot = decode_snapshot(key, statement->octets(2));
     if (!snapshot) {
       bad_rows.push_back(statement->number(3));
-    } else if (!cache.restore(key, std::move(snapshot))) {
+      if (!is_outdated(statement->octets(2))) ++damaged;
+    } else if (cache.restore(key, std::move(snapshot)) == IndexCache::Restored::kFull) {
       break;
     }
   }
   statement->reset();
-  return drop_rows(database, bad_rows);
+  if (auto dropped = drop_rows(database, bad_rows); !dropped) {
+    return std::unexpected(dropped.error());
+  }
+  return damaged;
 }
 
 Line trouble(std::string_view event, const std::string& path, std::string_view why) {
@@ -216,11 +228,20 @@ CacheFile::~CacheFile() {
   writer_.join();
 }
 
+std::size_t CacheFile::memory_of(const MailboxKey& key, const bridge::MailboxSnapshot& snapshot) {
+  return sizeof(Pending::value_type) + key.upstream.size() + key.user.size() + key.folder.size() +
+         snapshot.memory();
+}
+
 void CacheFile::put(const MailboxKey& key, bridge::SnapshotPtr snapshot) {
   {
     const std::scoped_lock lock(mutex_);
-    if (broken_ || (pending_.size() >= kMostPending && !pending_.contains(key))) return;
+    const auto waiting = pending_.find(key);
+    const std::size_t replaced = waiting == pending_.end() ? 0 : memory_of(key, *waiting->second);
+    const std::size_t memory = pending_memory_ - replaced + memory_of(key, *snapshot);
+    if (broken_ || memory > settings_.limit) return;
     pending_[key] = std::move(snapshot);
+    pending_memory_ = memory;
   }
   news_.notify_one();
 }
@@ -231,6 +252,7 @@ void CacheFile::run() {
     news_.wait(lock, [this] { return stopping_ || !pending_.empty(); });
     news_.wait_for(lock, kGather, [this] { return stopping_; });
     const Pending batch = std::exchange(pending_, {});
+    pending_memory_ = 0;
     if (batch.empty()) return;
     lock.unlock();
     const auto written = write(batch);
@@ -254,6 +276,7 @@ std::expected<void, SqliteError> CacheFile::write(const Pending& pending) {
     if (!statement) return std::unexpected(statement.error());
     for (const auto& [key, snapshot] : pending) {
       const std::string octets = encode_snapshot(key, *snapshot);
+      if (octets.size() > room_after_pruning()) continue;  // it would drive out all others
       octets_ += static_cast<std::int64_t>(octets.size());
       statement->bind(1, key.upstream).bind(2, key.user).bind(3, key.folder);
       statement->bind(4, ++last_change_).bind(5, octets);
@@ -278,7 +301,7 @@ std::expected<void, SqliteError> CacheFile::prune() {
       database_.prepare("SELECT rowid, length(snapshot) FROM mailbox ORDER BY change LIMIT 1");
   auto remove = database_.prepare("DELETE FROM mailbox WHERE rowid = ?");
   if (!oldest || !remove) return std::unexpected(oldest ? remove.error() : oldest.error());
-  while (octets_ > limit - limit / 8) {
+  while (octets_ > static_cast<std::int64_t>(room_after_pruning())) {
     const auto row = oldest->step();
     if (!row) return std::unexpected(row.error());
     if (!*row) break;

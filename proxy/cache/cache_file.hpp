@@ -41,8 +41,9 @@ class CacheFile {
   /// Writes what is still to be written.
   ~CacheFile();
 
-  /// Will be written soon; what comes for the same mailbox meanwhile replaces it. From any thread,
-  /// never waits.
+  /// Will be written soon; what comes for the same mailbox meanwhile replaces it. What comes while
+  /// as much memory waits as the limit allows octets is not kept on disk. From any thread, never
+  /// waits.
   void put(const bridge::MailboxKey& key, bridge::SnapshotPtr snapshot);
 
  private:
@@ -50,6 +51,11 @@ class CacheFile {
 
   void run();
   using Pending = std::map<bridge::MailboxKey, bridge::SnapshotPtr>;
+  [[nodiscard]] static std::size_t memory_of(const bridge::MailboxKey& key,
+                                             const bridge::MailboxSnapshot& snapshot);
+  [[nodiscard]] std::size_t room_after_pruning() const {
+    return settings_.limit - settings_.limit / 8;
+  }
   [[nodiscard]] std::expected<void, SqliteError> write(const Pending& pending);
   [[nodiscard]] std::expected<void, SqliteError> prune();
 
@@ -62,6 +68,7 @@ class CacheFile {
   std::mutex mutex_;
   std::condition_variable news_;
   Pending pending_;
+  std::size_t pending_memory_ = 0;
   bool stopping_ = false;
   bool broken_ = false;  ///< writing failed: nothing is taken any more
   std::thread writer_;

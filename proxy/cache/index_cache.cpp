@@ -19,11 +19,11 @@ std::size_t text_cost(const std::string& text) {
 
 }  // namespace
 
-/// The entry with its node in the map and in the list, the snapshot with its three blocks.
+/// The entry with its node in the map and in the list, the snapshot with its four blocks.
 std::size_t IndexCache::cost(const MailboxKey& key, const MailboxSnapshot& snapshot) {
   constexpr std::size_t kNode = 5 * sizeof(void*) + kBlock;
   return kNode + sizeof(Entries::value_type) + kNode + text_cost(key.upstream) +
-         text_cost(key.user) + text_cost(key.folder) + snapshot.memory() + 4 * kBlock;
+         text_cost(key.user) + text_cost(key.folder) + snapshot.memory() + 5 * kBlock;
 }
 
 SnapshotPtr IndexCache::find(const MailboxKey& key) {
@@ -45,7 +45,7 @@ void IndexCache::keep(const MailboxKey& key, SnapshotPtr snapshot) {
   if (before && *before == *snapshot) return;
   {
     const std::scoped_lock lock(mutex_);
-    put(key, snapshot);
+    if (!put(key, snapshot)) return;
   }
   if (listener_) listener_(key, snapshot);
 }
@@ -59,28 +59,31 @@ void IndexCache::amend(const MailboxKey& key, const bridge::SnapshotChange& chan
     const auto entry = entries_.find(key);
     // Another session was quicker: what it kept is as good, and only speed is lost.
     if (entry == entries_.end() || entry->second.snapshot != before) return;
-    put(key, after);
+    if (!put(key, after)) return;
   }
   if (listener_) listener_(key, after);
 }
 
-bool IndexCache::restore(const MailboxKey& key, SnapshotPtr snapshot) {
+IndexCache::Restored IndexCache::restore(const MailboxKey& key, SnapshotPtr snapshot) {
   const std::scoped_lock lock(mutex_);
-  if (entries_.contains(key) || memory_ + cost(key, *snapshot) > limit_) return false;
+  const std::size_t added = cost(key, *snapshot);
+  if (entries_.contains(key) || added > limit_) return Restored::kNever;
+  if (memory_ + added > limit_) return Restored::kFull;
   put(key, std::move(snapshot));
   ages_.splice(ages_.end(), ages_, ages_.begin());
-  return true;
+  return Restored::kYes;
 }
 
-void IndexCache::put(const MailboxKey& key, SnapshotPtr snapshot) {
+bool IndexCache::put(const MailboxKey& key, SnapshotPtr snapshot) {
   if (const auto old = entries_.find(key); old != entries_.end()) drop(old);
   const std::size_t added = cost(key, *snapshot);
-  if (added > limit_) return;
+  if (added > limit_) return false;
   while (memory_ + added > limit_) drop(entries_.find(*ages_.back()));
   const auto entry = entries_.emplace(key, Entry{std::move(snapshot), {}}).first;
   ages_.push_front(&entry->first);
   entry->second.age = ages_.begin();
   memory_ += added;
+  return true;
 }
 
 void IndexCache::drop(Entries::iterator entry) {

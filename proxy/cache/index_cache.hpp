@@ -20,13 +20,17 @@ class IndexCache final : public bridge::IndexStore {
   /// `memory`: octets, counting what an entry really takes.
   explicit IndexCache(std::size_t memory) : limit_(memory) {}
 
-  /// Called after each change, on the thread that made it and not under the lock. To be set before
-  /// the first session.
+  /// Called after each change, on the thread that made it and not under the lock; not for what was
+  /// too large to be kept. To be set before the first session.
   using Listener = std::function<void(const bridge::MailboxKey&, const bridge::SnapshotPtr&)>;
   void on_change(Listener listener) { listener_ = std::move(listener); }
-  /// Takes an entry from where it was kept, as one used longer ago than all that are here. False if
-  /// there is no room left for it.
-  bool restore(const bridge::MailboxKey& key, bridge::SnapshotPtr snapshot);
+  enum class Restored {
+    kYes,
+    kFull,   ///< there is no room left for it
+    kNever,  ///< it is larger than all room, or there already
+  };
+  /// Takes an entry from where it was kept, as one used longer ago than all that are here.
+  Restored restore(const bridge::MailboxKey& key, bridge::SnapshotPtr snapshot);
 
   [[nodiscard]] bridge::SnapshotPtr find(const bridge::MailboxKey& key) override;
   void keep(const bridge::MailboxKey& key, bridge::SnapshotPtr snapshot) override;
@@ -47,7 +51,8 @@ class IndexCache final : public bridge::IndexStore {
   [[nodiscard]] static std::size_t cost(const bridge::MailboxKey& key,
                                         const bridge::MailboxSnapshot& snapshot);
   // Under the lock:
-  void put(const bridge::MailboxKey& key, bridge::SnapshotPtr snapshot);
+  /// False: it is too large, and what was there before is gone all the same.
+  bool put(const bridge::MailboxKey& key, bridge::SnapshotPtr snapshot);
   void drop(Entries::iterator entry);
 
   const std::size_t limit_;

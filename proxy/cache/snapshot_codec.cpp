@@ -4,6 +4,7 @@
 #include <limits>
 #include <memory>
 #include <optional>
+#include <vector>
 
 namespace popbridge::cache {
 namespace {
@@ -28,6 +29,20 @@ std::optional<std::uint64_t> take_number(std::string_view& octets) {
     if (octet < 0x80) return value;
   }
   return std::nullopt;
+}
+
+/// Takes `count` ascending indexes, each below `end`.
+std::optional<std::vector<std::uint64_t>> take_indexes(std::string_view& octets,
+                                                       std::uint64_t count, std::uint64_t end) {
+  std::vector<std::uint64_t> indexes;
+  std::uint64_t behind = 0;  // the last one
+  for (; count > 0; --count) {
+    const auto distance = take_number(octets);
+    if (!distance || *distance == 0 || *distance > end - behind) return std::nullopt;
+    behind += *distance;
+    indexes.push_back(behind - 1);
+  }
+  return indexes;
 }
 
 /// FNV-1a, 64 bits: finds accidents, which is what a disk has.
@@ -63,6 +78,12 @@ std::string encode_snapshot(const bridge::MailboxKey& key,
   body.reserve(16 + 4 * std::size_t{snapshot.size()});
   append_number(body, snapshot.uid_validity());
   append_number(body, snapshot.size());
+  append_number(body, snapshot.exact().size());
+  std::uint32_t last_exact = 0;
+  for (const std::uint32_t index : snapshot.exact()) {
+    append_number(body, index + 1 - last_exact);
+    last_exact = index + 1;
+  }
   std::uint32_t last = 0;
   for (std::size_t i = 0; i < snapshot.size(); ++i) {
     const std::uint32_t uid = snapshot.uids()[i];
@@ -81,10 +102,15 @@ bridge::SnapshotPtr decode_snapshot(const bridge::MailboxKey& key, std::string_v
   if (octets.substr(1, kChecksumOctets) != checksum(key, body)) return nullptr;
   const auto uid_validity = take_number(body);
   const auto count = take_number(body);
+  const auto exact_count = take_number(body);
   // Each message takes two octets at least: nothing is reserved for what cannot follow.
   if (!uid_validity || *uid_validity > kLargest || !count || *count > body.size() / 2) {
     return nullptr;
   }
+  if (!exact_count) return nullptr;
+  const auto exact = take_indexes(body, *exact_count, *count);
+  if (!exact) return nullptr;
+  auto next_exact = exact->begin();
   auto snapshot =
       std::make_shared<bridge::MailboxSnapshot>(static_cast<std::uint32_t>(*uid_validity));
   snapshot->reserve(*count);
@@ -95,10 +121,18 @@ bridge::SnapshotPtr decode_snapshot(const bridge::MailboxKey& key, std::string_v
     if (!distance || *distance == 0 || *distance > kLargest || !size) return nullptr;
     uid += *distance;
     if (uid > kLargest) return nullptr;
-    snapshot->append(static_cast<std::uint32_t>(uid), *size);
+    const bool is_exact = next_exact != exact->end() && *next_exact == i;
+    if (is_exact) ++next_exact;
+    snapshot->append(static_cast<std::uint32_t>(uid), *size, is_exact);
   }
   if (!body.empty()) return nullptr;
   return snapshot;
+}
+
+bool is_outdated(std::string_view octets) {
+  if (octets.empty()) return false;
+  const auto format = static_cast<unsigned char>(octets.front());
+  return format != 0 && format < kSnapshotFormat;
 }
 
 }  // namespace popbridge::cache

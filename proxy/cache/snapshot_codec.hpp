@@ -9,10 +9,11 @@
 
 namespace popbridge::cache {
 
-/// Changes whenever octets written before mean something else.
-inline constexpr std::uint8_t kSnapshotFormat = 1;
+/// Grows whenever octets written before mean something else.
+inline constexpr std::uint8_t kSnapshotFormat = 2;
 
-/// Format, checksum, UIDVALIDITY and the messages: distances of UIDs and sizes, seven bits an
+/// Format, checksum, UIDVALIDITY, how many messages there are and how many of their sizes are
+/// exact; the distances of those, and the messages: distances of UIDs and sizes, seven bits an
 /// octet. The checksum is over the key too, so that no entry can pass for another's.
 [[nodiscard]] std::string encode_snapshot(const bridge::MailboxKey& key,
                                           const bridge::MailboxSnapshot& snapshot);
@@ -20,5 +21,8 @@ inline constexpr std::uint8_t kSnapshotFormat = 1;
 /// Null if these octets are anything else than what encode_snapshot() wrote for this key.
 [[nodiscard]] bridge::SnapshotPtr decode_snapshot(const bridge::MailboxKey& key,
                                                   std::string_view octets);
+
+/// By an earlier version of this program, which is no damage.
+[[nodiscard]] bool is_outdated(std::string_view octets);
 
 }  // namespace popbridge::cache

@@ -193,7 +193,8 @@ std::string ImapConnection::data_of(const Command& command, Fault fault) {
   if (command.verb == "SELECT") return select();
   if (command.verb == "UID FETCH") {
     if (command.arguments.contains("BODY")) return fetch(command.arguments, fault);
-    return list(std::string_view(command.arguments).substr(0, command.arguments.find(' ')));
+    return list(std::string_view(command.arguments).substr(0, command.arguments.find(' ')),
+                command.arguments.contains("RFC822.SIZE"));
   }
   if (command.verb == "UID SEARCH") return search(command);
   if (command.verb == "UID STORE") store(command.arguments);
@@ -205,18 +206,26 @@ std::string ImapConnection::data_of(const Command& command, Fault fault) {
 
 std::string ImapConnection::select() {
   return "* " + std::to_string(mailbox_.messages.size()) + " EXISTS\r\n* OK [UIDVALIDITY " +
-         std::to_string(mailbox_.uid_validity) + "] valid\r\n";
+         std::to_string(mailbox_.uid_validity) + "] valid\r\n" +
+         (mailbox_.uid_next == 0
+              ? std::string()
+              : "* OK [UIDNEXT " + std::to_string(mailbox_.uid_next) + "] next\r\n");
 }
 
-std::string ImapConnection::list(std::string_view set) {
+std::string ImapConnection::list(std::string_view set, bool sizes) {
   std::string lines;
   for (std::size_t i = 0; i < mailbox_.messages.size(); ++i) {
     const StoredMessage& message = mailbox_.messages[i];
     if (!in_set(set, message.uid)) continue;
+    const std::string begin =
+        "* " + std::to_string(i + 1) + " FETCH (UID " + std::to_string(message.uid);
+    if (!sizes) {
+      lines += begin + ")\r\n";
+      continue;
+    }
     // Sizes are what servers lie about most.
     const std::size_t size = message.octets.size() + (dice_.one_in(8) ? 3 : 0);
-    lines += "* " + std::to_string(i + 1) + " FETCH (UID " + std::to_string(message.uid) +
-             " RFC822.SIZE " + std::to_string(size) + " FLAGS (" +
+    lines += begin + " RFC822.SIZE " + std::to_string(size) + " FLAGS (" +
              (message.deleted ? "\\Deleted" : "") + "))\r\n";
   }
   return lines;

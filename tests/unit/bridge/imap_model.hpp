@@ -26,6 +26,7 @@ struct MailboxModel {
   bool uid_plus = true;
   bool esearch = true;
   bool uid_last = false;  ///< in answers to FETCH the UID comes behind the message
+  std::uint32_t uid_next = 0;  ///< 0: SELECT does not tell it
   /// One answer in so many is faulty; 0: none.
   std::size_t fault_every = 0;
   // What happened.
@@ -96,7 +97,7 @@ class ImapConnection {
   [[nodiscard]] std::string data_of(const Command& command, Fault fault);
   [[nodiscard]] std::string status_of(const Command& command);
   [[nodiscard]] std::string select();
-  [[nodiscard]] std::string list(std::string_view set);
+  [[nodiscard]] std::string list(std::string_view set, bool sizes);
   [[nodiscard]] std::string fetch(const std::string& arguments, Fault fault);
   [[nodiscard]] std::string body_line(std::size_t index, const std::string& arguments, Fault fault);
   [[nodiscard]] std::string search(const Command& command);

@@ -43,11 +43,14 @@ MailboxIndex selected(std::uint32_t exists, std::size_t max_messages = 100) {
 struct Stored {
   std::uint32_t uid;
   std::uint64_t octets;
+  bool exact = false;
 };
 
 SnapshotPtr snapshot_of(const std::vector<Stored>& messages) {
   auto snapshot = std::make_shared<MailboxSnapshot>(77);
-  for (const Stored& message : messages) snapshot->append(message.uid, message.octets);
+  for (const Stored& message : messages) {
+    snapshot->append(message.uid, message.octets, message.exact);
+  }
   return snapshot;
 }
 
@@ -291,25 +294,57 @@ TEST_CASE("A change removes messages and corrects sizes, in its own generation o
       {imap::Uid(9), 91}, {imap::Uid(1), 11}, {imap::Uid(7), 1}, {imap::Uid(1), 12}};
   const SnapshotPtr after = amended(before, change);
   REQUIRE(after);
-  CHECK(*after == *snapshot_of({{1, 12}, {3, 30}, {9, 91}}));
+  CHECK(*after == *snapshot_of({{1, 12, true}, {3, 30}, {9, 91, true}}));
   CHECK(amended(after, change) == after);
   change.uid_validity = 78;
   CHECK(amended(before, change) == nullptr);
   CHECK(amended(nullptr, change) == nullptr);
 }
 
-TEST_CASE("What a session knew of sizes counts before what a listing says") {
-  const SnapshotPtr known = snapshot_of({{5, 11}});
+TEST_CASE("Sizes that were counted count before what a listing says, others do not") {
+  const SnapshotPtr known = snapshot_of({{5, 11, true}, {6, 21}});
   MailboxIndex index = selected(2);
   index.on_message(listed(1, 5, 10));
   index.on_message(listed(2, 6, 20));
   REQUIRE(index.finish(known).has_value());
-  CHECK(*index.snapshot() == *snapshot_of({{5, 11}, {6, 20}}));
+  CHECK(*index.snapshot() == *snapshot_of({{5, 11, true}, {6, 20}}));
+
+  // A mailbox in which these UIDs were never given is another one.
+  for (const std::uint64_t uid_next : {5U, 6U, 7U}) {
+    MailboxIndex other(100);
+    other.on_exists(1);
+    other.on_uid_validity(77);
+    other.on_uid_next(uid_next);
+    other.on_selected();
+    other.on_uid_next(4294967295);  // too late
+    other.on_message(listed(1, 5, 10));
+    REQUIRE(other.finish(known).has_value());
+    CHECK(other.snapshot()->octets(0) == (uid_next == 7 ? 11 : 10));
+  }
 
   MailboxIndex unsized = selected(1);
   imap::MessageInfo info = listed(1, 6, 0);
+  info.uid = imap::Uid(9);
   info.rfc822_size.reset();
   unsized.on_message(info);
   REQUIRE(unsized.finish(known).has_value());
   CHECK(unsized.snapshot() == nullptr);
+}
+
+TEST_CASE("A listing in which numbers do not follow UIDs is shown and not kept") {
+  const auto kept = [](const std::vector<std::uint32_t>& numbers, unsigned expunged) {
+    MailboxIndex index = selected(3);
+    std::uint32_t uid = 0;
+    for (const std::uint32_t number : numbers) index.on_message(listed(number, ++uid, 10));
+    for (; expunged > 0; --expunged) index.on_expunged();
+    REQUIRE(index.finish().has_value());
+    return index.snapshot() != nullptr;
+  };
+  CHECK(kept({1, 2, 3}, 0));
+  CHECK_FALSE(kept({3, 2, 1}, 0));
+  CHECK_FALSE(kept({1, 3, 2}, 0));
+  // Expunged in the middle of the listing: what comes behind has moved.
+  CHECK(kept({1, 2, 2}, 1));
+  CHECK(kept({1, 1, 1}, 2));
+  CHECK_FALSE(kept({3, 2, 1}, 1));
 }

@@ -79,9 +79,34 @@ class OneMailbox final : public IndexStore {
   SnapshotPtr snapshot_;
 };
 
+/// As an earlier session saw a server that shows the newest messages only: as many have gone since
+/// as have come back in front.
+SnapshotPtr make_capped(const MailboxModel& mailbox, Dice& dice) {
+  auto snapshot = std::make_shared<MailboxSnapshot>(mailbox.uid_validity);
+  std::size_t back = 1 + dice.below(3);  // and what is before the first one seen then
+  std::size_t gone = back;
+  std::uint32_t next = 0;
+  for (const StoredMessage& message : mailbox.messages) {
+    if (back > 0) {
+      --back;
+      next = message.uid + 1;
+      continue;
+    }
+    for (; next < message.uid; ++next) {
+      if (gone == 0 || dice.one_in(2)) continue;
+      --gone;
+      snapshot->append(next, 5);
+    }
+    snapshot->append(message.uid, message.octets.size());
+    next = message.uid + 1;
+  }
+  return snapshot;
+}
+
 /// As an earlier session left it: without the newest messages, with some that have gone since; or
 /// of another generation.
 std::shared_ptr<IndexStore> make_store(const MailboxModel& mailbox, Dice& dice) {
+  if (dice.one_in(4)) return std::make_shared<OneMailbox>(make_capped(mailbox, dice));
   const std::uint32_t generation = mailbox.uid_validity + (dice.one_in(10) ? 1 : 0);
   const std::size_t newest = mailbox.messages.size() - (dice.one_in(2) ? dice.below(5) : 0);
   const bool some_gone = dice.one_in(2);
@@ -92,7 +117,7 @@ std::shared_ptr<IndexStore> make_store(const MailboxModel& mailbox, Dice& dice) 
     for (; next < message.uid; ++next) {
       if (some_gone && dice.one_in(8)) snapshot->append(next, 5);
     }
-    snapshot->append(next++, message.octets.size());
+    snapshot->append(next++, message.octets.size(), dice.one_in(10));
   }
   return std::make_shared<OneMailbox>(snapshot);
 }
@@ -131,6 +156,7 @@ class World {
     const bool cached = dice_.one_in(4);
     mailbox_.messages = make_messages(
         mailbox_.uid_validity, dice_.below(dice_.one_in(2) ? 7 : 14) + (cached ? 55 : 0), dice_);
+    if (dice_.one_in(2)) mailbox_.uid_next = 1000;  // more than any that is given
     before_ = mailbox_.messages;
     settings_.read_ahead_octets = dice_.one_in(4) ? 0 : 500 << dice_.below(12);
     if (cached) settings_.index_store = make_store(mailbox_, dice_);

@@ -141,11 +141,11 @@ TEST_CASE("Mailboxes of another upstream stay in the file and out of memory", "[
 TEST_CASE("The file stays within its limit: what changed longest ago leaves", "[cache]") {
   constexpr std::size_t kLimit = 40'000;
   Place place;
-  for (int life = 0; life < 10; ++life) {
+  for (int life = 0; life < 25; ++life) {
     Life now(place, kLimit);
     REQUIRE(now.has_file());
-    for (int i = 0; i < 10; ++i) {
-      now.file().put(key("user" + std::to_string(10 * life + i)), snapshot(1000));
+    for (int i = 0; i < 4; ++i) {
+      now.file().put(key("user" + std::to_string(4 * life + i)), snapshot(1000));
     }
   }
   CHECK(std::filesystem::file_size(place.file()) < 3 * kLimit);
@@ -164,6 +164,73 @@ TEST_CASE("At the start the memory's limit counts, and what changed last is read
   CHECK(small.cache.size() == 2);
   CHECK(small.cache.find(key("d")));
   CHECK(small.cache.find(key("c")));
+}
+
+TEST_CASE("A mailbox larger than all memory does not keep the others from being read", "[cache]") {
+  Place place;
+  fill(place, {"a", "b"});
+  {
+    Life life(place);
+    REQUIRE(life.has_file());
+    life.file().put(key("large"), snapshot(100'000));
+  }
+  Life small(place, 100'000);
+  CHECK(small.cache.size() == 2);
+  CHECK_FALSE(small.cache.find(key("large")));
+}
+
+TEST_CASE("A mailbox that would fill the file alone is not written", "[cache]") {
+  constexpr std::size_t kLimit = 2'000;
+  Place place;
+  fill(place, {"a", "b"});
+  {
+    Life life(place, kLimit);
+    REQUIRE(life.has_file());
+    auto large = std::make_shared<MailboxSnapshot>(77);
+    for (std::uint32_t uid = 1; uid <= 150; ++uid)
+      large->append(uid << 24U, std::uint64_t{uid} << 40U);
+    for (int i = 0; i < 3; ++i) life.file().put(key("large" + std::to_string(i)), large);
+  }
+  Life after(place);
+  CHECK(after.cache.find(key("a")));
+  CHECK(after.cache.find(key("b")));
+}
+
+TEST_CASE("No more waits to be written than the limit allows", "[cache]") {
+  constexpr std::size_t kLimit = 100'000;
+  Place place;
+  {
+    Life life(place, kLimit);
+    REQUIRE(life.has_file());
+    const SnapshotPtr one = snapshot(1000);
+    const SnapshotPtr half = snapshot(500);
+    for (int i = 0; i < 30; ++i) {
+      life.file().put(key("user" + std::to_string(i)), one);
+      life.file().put(key("user0"), half);
+    }
+  }
+  Life after(place);
+  CHECK(after.cache.size() >= 10);
+  CHECK(after.cache.size() <= 13);
+  REQUIRE(after.cache.find(key("user0")));
+  CHECK(after.cache.find(key("user0"))->size() == 500);
+}
+
+TEST_CASE("A file of ours that others may read is closed to them", "[cache]") {
+  for (const bool empty : {false, true}) {
+    Place place;
+    if (empty) {
+      place.write("");
+    } else {
+      fill(place, {"alice"});
+    }
+    REQUIRE(::chmod(place.file().c_str(), 0644) == 0);
+    Life life(place);
+    REQUIRE(life.has_file());
+    struct stat status{};
+    REQUIRE(::stat(place.file().c_str(), &status) == 0);
+    CHECK((status.st_mode & 0777U) == 0600U);
+  }
 }
 
 TEST_CASE("A file that is not ours is left as it is, and the service goes on", "[cache]") {
@@ -227,7 +294,7 @@ TEST_CASE("An entry that does not add up is left out and the others are kept", "
   Place place;
   fill(place, {"alice", "bob", "carol"});
   REQUIRE(Database::open(place.file())
-              ->run("UPDATE mailbox SET snapshot = x'01020304' WHERE user = CAST('bob' AS BLOB);"
+              ->run("UPDATE mailbox SET snapshot = x'02020304' WHERE user = CAST('bob' AS BLOB);"
                     "UPDATE mailbox SET user = CAST('dave' AS BLOB) WHERE user = CAST('carol' AS "
                     "BLOB)"));
   {
@@ -237,6 +304,20 @@ TEST_CASE("An entry that does not add up is left out and the others are kept", "
     CHECK(after.cache.find(key("alice")));
     CHECK(place.log_text().find("cache-file-damaged") != std::string::npos);
     CHECK(place.log_text().find("entries=2") != std::string::npos);
+  }
+  CHECK(Database::open(place.file())->number("SELECT count(*) FROM mailbox").value() == 1);
+}
+
+TEST_CASE("Entries of an earlier version are left out, which is no damage", "[cache]") {
+  Place place;
+  fill(place, {"alice", "bob"});
+  REQUIRE(Database::open(place.file())
+              ->run("UPDATE mailbox SET snapshot = x'010203' WHERE user = CAST('bob' AS BLOB)"));
+  {
+    Life after(place);
+    REQUIRE(after.has_file());
+    CHECK(after.cache.size() == 1);
+    CHECK(place.log_text().empty());
   }
   CHECK(Database::open(place.file())->number("SELECT count(*) FROM mailbox").value() == 1);
 }

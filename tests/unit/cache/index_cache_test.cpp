@@ -96,6 +96,16 @@ TEST_CASE("A snapshot that says the same is no change", "[cache]") {
   CHECK(changes == 2);
 }
 
+TEST_CASE("What is too large to be kept is no change either", "[cache]") {
+  IndexCache cache(20'000);
+  int changes = 0;
+  cache.on_change([&](const MailboxKey&, const SnapshotPtr&) { ++changes; });
+  cache.keep(key("alice"), snapshot(100'000));
+  CHECK(changes == 0);
+  cache.keep(key("alice"), snapshot(100));
+  CHECK(changes == 1);
+}
+
 TEST_CASE("A session's change is made to what is there, or not at all", "[cache]") {
   IndexCache cache(kMebibyte);
   SnapshotChange change{77, imap::UidSet::parse("1").value(), {{imap::Uid(2), 12}}};
@@ -117,9 +127,10 @@ TEST_CASE("A session's change is made to what is there, or not at all", "[cache]
 TEST_CASE("What is restored is older than all that is used, and displaces nothing", "[cache]") {
   IndexCache cache(20'000);
   cache.keep(key("a"), snapshot(1000));
-  CHECK(cache.restore(key("b"), snapshot(1000)));
-  CHECK_FALSE(cache.restore(key("c"), snapshot(1000)));
-  CHECK_FALSE(cache.restore(key("a"), snapshot(1)));
+  CHECK(cache.restore(key("b"), snapshot(1000)) == IndexCache::Restored::kYes);
+  CHECK(cache.restore(key("c"), snapshot(1000)) == IndexCache::Restored::kFull);
+  CHECK(cache.restore(key("c"), snapshot(100'000)) == IndexCache::Restored::kNever);
+  CHECK(cache.restore(key("a"), snapshot(1)) == IndexCache::Restored::kNever);
   cache.keep(key("d"), snapshot(1000));
   CHECK_FALSE(cache.find(key("b")));
   CHECK(cache.find(key("a")));

@@ -58,6 +58,7 @@ TEST_CASE("commands are written as documented") {
        "ID (\"name\" \"p\" \"version\" \"1\")"},
       {[](S& s) { s.uid_search("DELETED"); }, "UID SEARCH DELETED"},
       {[](S& s) { s.uid_fetch_index("1:*"); }, "UID FETCH 1:* (UID RFC822.SIZE FLAGS)"},
+      {[](S& s) { s.uid_fetch_numbers("7,9"); }, "UID FETCH 7,9 (UID)"},
       {[](S& s) { s.uid_fetch_message("7"); }, "UID FETCH 7 (UID BODY.PEEK[])"},
       {[](S& s) { s.uid_fetch_header("7"); }, "UID FETCH 7 (UID BODY.PEEK[HEADER])"},
       {[](S& s) { s.uid_fetch_header_and_text("7,9:11", 2048); },

@@ -1,8 +1,12 @@
 #include "imap/uid_set.hpp"
 
+#include <array>
+#include <cstddef>
+#include <cstdint>
 #include <random>
 #include <set>
 #include <string>
+#include <string_view>
 
 #include "support/catch.hpp"
 
@@ -94,4 +98,55 @@ TEST_CASE("a set of descending UIDs is read in much less than quadratic time") {
   REQUIRE(set);
   CHECK(set->ranges().size() == 300'000);
   CHECK(set->ranges().front().first == Uid(2));
+}
+
+TEST_CASE("What two sets have in common, and what one has alone") {
+  const auto set = [](std::string_view text) {
+    return text.empty() ? UidSet() : UidSet::parse(text).value();
+  };
+  CHECK(intersection(set("1:9"), set("2,4:5,9:12")).text() == "2,4:5,9");
+  CHECK(difference(set("1:9"), set("2,4:5,9:12")).text() == "1,3,6:8");
+  CHECK(difference(set("1:3,7:9,12"), set("2:8")).text() == "1,9,12");
+  CHECK(difference(set("4294967295"), set("1:4294967295")).empty());
+  CHECK(difference(set("1:4294967295"), set("4294967295")).text() == "1:4294967294");
+  CHECK(difference(set("1:4294967295"), set("")).text() == "1:4294967295");
+  CHECK(intersection(set("1:4294967295"), set("")).empty());
+
+  std::mt19937 random(1);  // NOLINT(cert-msc32-c,cert-msc51-cpp): the same each time
+  const auto below = [&](std::uint32_t end) { return static_cast<std::uint32_t>(random() % end); };
+  for (int round = 0; round < 3000; ++round) {
+    std::array<UidSet, 2> sets;
+    std::array<std::set<std::uint32_t>, 2> models;
+    for (std::size_t i = 0; i < 2; ++i) {
+      for (std::uint32_t ranges = below(9); ranges > 0; --ranges) {
+        const std::uint32_t first = 1 + below(40);
+        const std::uint32_t last = first + below(1 + below(12));
+        sets[i].add(Uid(first), Uid(last));
+        for (std::uint32_t uid = first; uid <= last; ++uid) models[i].insert(uid);
+      }
+    }
+    UidSet both;
+    UidSet rest;
+    for (const std::uint32_t uid : models[0]) {
+      (models[1].contains(uid) ? both : rest).add(Uid(uid));
+    }
+    CAPTURE(sets[0].text(), sets[1].text());
+    REQUIRE(intersection(sets[0], sets[1]) == both);
+    REQUIRE(difference(sets[0], sets[1]) == rest);
+  }
+}
+
+TEST_CASE("Sets of very many ranges are taken apart in one pass") {
+  UidSet odd;
+  UidSet even;
+  for (std::uint32_t uid = 1; uid < 800'000; uid += 2) {
+    odd.add(Uid(uid));
+    even.add(Uid(uid + 1));
+  }
+  CHECK(difference(odd, even) == odd);
+  CHECK(difference(odd, odd).empty());
+  CHECK(intersection(odd, even).empty());
+  UidSet all;
+  all.add(Uid(1), Uid(800'000));
+  CHECK(difference(all, odd) == even);
 }
