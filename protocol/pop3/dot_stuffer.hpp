@@ -15,8 +15,8 @@ namespace popbridge::pop3 {
 /// 8-bit too, passes as it is.
 class DotStuffer {
  public:
-  /// Room that so many octets mostly find enough, with their stuffed dots, repaired line ends and the
-  /// end of the message: where a buffer must grow it is copied.
+  /// Room that so many octets mostly find enough, with their stuffed dots, repaired line ends and
+  /// the end of the message: where a buffer must grow it is copied.
   [[nodiscard]] static constexpr std::size_t room_for(std::size_t octets) {
     return octets + octets / 32 + 64;
   }

@@ -128,8 +128,8 @@ class World {
     mailbox_.uid_plus = !dice_.one_in(3);
     mailbox_.esearch = dice_.one_in(2);
     const bool cached = dice_.one_in(4);
-    mailbox_.messages =
-        make_messages(mailbox_.uid_validity, dice_.below(dice_.one_in(2) ? 7 : 14) + (cached ? 55 : 0), dice_);
+    mailbox_.messages = make_messages(
+        mailbox_.uid_validity, dice_.below(dice_.one_in(2) ? 7 : 14) + (cached ? 55 : 0), dice_);
     before_ = mailbox_.messages;
     settings_.read_ahead_octets = dice_.one_in(4) ? 0 : 500 << dice_.below(11);
     if (cached) settings_.index_store = make_store(mailbox_, dice_);
