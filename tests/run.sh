@@ -4,7 +4,8 @@
 #   tests/run.sh [options] [-- ctest options]
 #   tests/run.sh bench [options]    the benchmark instead of the tests: see tests/bench/README.md
 #
-#   --all             also: sanitizer builds, valgrind, clang-format, clang-tidy, the demo (what CI runs)
+#   --all             also: sanitizer builds, valgrind, clang-format, clang-tidy, the benchmark compiled,
+#                     the demo (what CI runs)
 #   --build-dir DIR   where to build (default: build, in the checkout)
 #   --jobs N          compilers and tests at a time (default: the number of CPUs)
 #   --no-install      install nothing; what is missing then fails
@@ -22,7 +23,7 @@ if [[ ${1-} == bench ]]; then exec "$source_dir/tests/bench/run.sh" "${@:2}"; fi
 # Courier conflict with Dovecot: their tests unpack them beside the system.
 test_packages=(catch2 ca-certificates curl dovecot-imapd dovecot-pop3d fetchmail getmail6
   libsasl2-2 libsasl2-modules libsasl2-modules-db mpop openssl python3)
-thorough_packages=(clang-format-19 clang-tidy-19 libc6-dbg valgrind)
+thorough_packages=(clang-format-19 clang-tidy-19 libbenchmark-dev libc6-dbg valgrind)
 
 thorough=no install=yes build_root=$source_dir/build jobs=$(nproc)
 while (($#)); do
@@ -94,12 +95,14 @@ run_demo() {
   fi
 }
 
-# start_build NAME [cmake options]: while tests run, which mostly wait; gently, since they have
-# deadlines. finish_build NAME waits for it.
+# start_build NAME COMMAND: while tests run, which mostly wait; gently, since they have deadlines.
+# finish_build NAME waits for it.
 start_build() {
-  say "building $1 meanwhile, see $build_root/$1.build.log"
+  local name=$1
+  shift
+  say "building $name meanwhile, see $build_root/$name.build.log"
   set -m  # a process group of its own, so that the end of this script ends all of it
-  (renice -n 10 -p "$BASHPID" >/dev/null && build "$@") >"$build_root/$1.build.log" 2>&1 &
+  (renice -n 10 -p "$BASHPID" >/dev/null && "$@") >"$build_root/$name.build.log" 2>&1 &
   background=$!
   set +m
 }
@@ -113,15 +116,21 @@ finish_build() {
   background=
 }
 
+# What waits (integration) runs beside a build, what computes (valgrind, clang-tidy) by itself. The
+# integration tests run in all three builds: the plain one, whose memory and speed are those of the
+# program, and two that each see what the other cannot.
 run_thorough() {
-  start_build asan -DPOPBRIDGE_SANITIZE=address,undefined
+  start_build asan build asan -DPOPBRIDGE_SANITIZE=address,undefined
   run_tests dev --label-exclude 'lint|memcheck'
   finish_build asan
-  start_build tsan -DPOPBRIDGE_SANITIZE=thread
+  start_build tsan build tsan -DPOPBRIDGE_SANITIZE=thread
   run_tests asan
-  run_tests dev --label-regex 'lint|memcheck'
   finish_build tsan
-  run_tests tsan --label-regex 'unit|transcript'
+  # The demo's own build.
+  start_build release "$source_dir/config/demo.sh" --version
+  run_tests tsan
+  finish_build release
+  run_tests dev --label-regex 'lint|memcheck'
   run_demo
 }
 
@@ -132,9 +141,11 @@ if [[ $install == yes ]]; then
 fi
 mkdir -p "$build_root"
 trap finish EXIT
-build dev
 if [[ $thorough == yes ]]; then
+  # The benchmark is not run, but must compile.
+  build dev -DPOPBRIDGE_BENCH=ON
   run_thorough
 else
+  build dev
   run_tests dev --label-exclude 'lint|memcheck'
 fi

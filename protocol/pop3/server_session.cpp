@@ -243,7 +243,7 @@ void ServerSession::begin_body(std::string_view text, std::optional<std::uint64_
 void ServerSession::begin_body(MessageAnswer answer) {
   assert(awaiting<CommandAnswer>());
   trace(TraceDirection::kSent, answer.status_line_);
-  answer_.emplace<BodyAnswer>(std::move(answer.encoder_));
+  answer_.emplace<BodyAnswer>(answer.encoder_);
   output_.append(std::move(answer.octets_));
 }
 

@@ -78,6 +78,7 @@ using Event = std::variant<LoginRequest, StartTls, Stat, List, Uidl, Retr, Top, 
                            SessionOver>;
 
 /// A RETR (without lines) or TOP that the client sent behind a command that is not answered yet.
+// NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): an aggregate, always made whole
 struct Upcoming {
   MessageNumber number;
   std::optional<std::uint64_t> top_lines;

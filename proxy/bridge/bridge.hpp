@@ -112,7 +112,7 @@ class Bridge {
   struct Retrieving {
     RetrievalRequest request;
     Retrieval* retrieval = nullptr;
-    std::optional<imap::CommandId> probe{};
+    std::optional<imap::CommandId> probe = std::nullopt;
     bool probe_answered = false;
     bool probe_found = false;
   };

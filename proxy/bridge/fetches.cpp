@@ -86,7 +86,7 @@ void Fetches::send(imap::ClientSession& upstream) {
 Fetches::Place Fetches::end_of_set(Place first) {
   const RetrievalRequest& request = (*first)->retrieval.request();
   std::uint64_t octets = request.expected_octets();
-  Place last = first + 1;
+  auto last = first + 1;
   while (!sets_refused_ && last != fetches_.end() && last - first < kSetMessages) {
     const RetrievalRequest& next = (*last)->retrieval.request();
     octets += next.expected_octets();

@@ -118,8 +118,9 @@ class Keepalive(Speed):
         self.session().quit()
         self.assertEqual(self.flights(lambda: self.session().quit()), 1)
         self.assertEqual(self.relay.connections(), 1)
-        line = [line for line in self.bridge.lines if line.event == "login-ok"][-1]
-        self.assertEqual(line.fields["upstream"], "kept")
+        self.bridge.wait_for_line(
+            lambda line: line.event == "login-ok" and line.fields["upstream"] == "kept",
+            "a login on the connection that was kept")
 
     def test_it_sees_what_has_changed_meanwhile(self):
         self.session().quit()

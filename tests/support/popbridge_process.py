@@ -86,6 +86,10 @@ class Popbridge:
             self.arguments += ["--listen", "none"]
         if listen_tls:
             self.arguments += ["--listen-tls", "127.0.0.1:0"]
+        # Where it matters more that several are at work than how many there are by default.
+        threads = os.environ.get("POPBRIDGE_TEST_THREADS")
+        if threads and "--threads" not in options:
+            self.arguments += ["--threads", threads]
         self.arguments += [str(option) for option in options]
         self.environment = {key: value for key, value in os.environ.items()
                             if not key.startswith("POPBRIDGE_")}
