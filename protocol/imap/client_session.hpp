@@ -103,8 +103,6 @@ class ClientSession {
   CommandId uid_fetch_header(std::string_view set);
   /// UID FETCH set (UID BODY.PEEK[HEADER] BODY.PEEK[TEXT]<0.text_octets>)
   CommandId uid_fetch_header_and_text(std::string_view set, std::uint32_t text_octets);
-  /// UID FETCH set (UID): which numbers they have.
-  CommandId uid_fetch_numbers(std::string_view set);
   /// UID FETCH uid (UID BODY.PEEK[TEXT]<offset.octets>)
   CommandId uid_fetch_text(Uid uid, std::uint64_t offset, std::uint32_t octets);
   /// UID STORE set +FLAGS.SILENT (flag). `set`: a piece of UidSet::chunks().

@@ -200,10 +200,6 @@ CommandId ClientSession::uid_fetch_header_and_text(std::string_view set,
       set, "(UID BODY.PEEK[HEADER] BODY.PEEK[TEXT]<0." + std::to_string(text_octets) + ">)"));
 }
 
-CommandId ClientSession::uid_fetch_numbers(std::string_view set) {
-  return send(uid_fetch(set, "(UID)"));
-}
-
 CommandId ClientSession::uid_fetch_text(Uid uid, std::uint64_t offset, std::uint32_t octets) {
   return send(uid_fetch(
       std::to_string(uid.value()),
