@@ -12,7 +12,7 @@
 
 namespace popbridge::tls {
 
-KeyedHash::KeyedHash() : key_{} {
+KeyedHash::KeyedHash() {
   if (RAND_bytes(key_.data(), static_cast<int>(key_.size())) != 1) {
     throw std::runtime_error("no random numbers: " + take_error("unknown error"));
   }

@@ -25,7 +25,7 @@ class KeyedHash {
   [[nodiscard]] static bool equal(const Digest& a, const Digest& b);
 
  private:
-  std::array<unsigned char, 32> key_;
+  std::array<unsigned char, 32> key_{};
 };
 
 }  // namespace popbridge::tls
