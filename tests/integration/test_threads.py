@@ -139,7 +139,9 @@ class Threads(DovecotTest):
                 self.bridge.terminate()
         finally:
             self.join(threads)
-        self.bridge.stop()
+        # Not stop(), whose signal would be one more.
+        self.assertEqual(self.bridge.wait(), 0, self.bridge.log_text())
+        self.bridge.check_log()
 
 
 if __name__ == "__main__":
