@@ -76,7 +76,7 @@ class DovecotCache(DovecotTest):
             # Login, then everything else at once.
             self.assertEqual(again[3], 2)
             with self.subTest("without greeting and login, whose octets are capabilities"):
-                self.assertLess(self.octets_after_login(bridge, user), 700)
+                self.assertLess(self.octets_after_login(bridge, user), 800)
 
     def octets_after_login(self, bridge, user):
         mark = self.relay.mark()
