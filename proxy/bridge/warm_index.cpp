@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <span>
 
 #include "bridge/overloaded.hpp"
 
@@ -151,6 +152,23 @@ void WarmIndex::take_new() {
   state_ = State::kDone;
 }
 
+/// Appends the message if its size is known. UIDs must ascend from call to call.
+bool WarmIndex::take_known(std::uint32_t uid, Walk& walk, MailboxSnapshot& next) const {
+  const std::span<const std::uint32_t> uids = snapshot_->uids();
+  while (walk.index < uids.size() && uids[walk.index] < uid) ++walk.index;
+  while (walk.row < rows_.size() && rows_[walk.row].uid < uid) ++walk.row;
+  ++walk.number;
+  const bool in_snapshot = walk.index < uids.size() && uids[walk.index] == uid;
+  const bool in_rows = walk.row < rows_.size() && rows_[walk.row].uid == uid;
+  if (in_rows && rows_[walk.row].sequence != walk.number) walk.misnumbered = true;
+  if (in_snapshot) {
+    next.append(uid, snapshot_->octets(walk.index), snapshot_->is_exact(walk.index));
+  } else if (in_rows) {
+    next.append(uid, rows_[walk.row].octets);
+  }
+  return in_snapshot || in_rows;
+}
+
 // The search says which messages exist; snapshot and rows know their sizes.
 void WarmIndex::take_found(imap::ClientSession& upstream, const MailboxIndex& mailbox) {
   const imap::UidSet& all = all_search_->found;
@@ -161,32 +179,19 @@ void WarmIndex::take_found(imap::ClientSession& upstream, const MailboxIndex& ma
   }
   const auto next = std::make_shared<MailboxSnapshot>(snapshot_->uid_validity());
   next->reserve(count);
-  bool misnumbered = false;
   imap::UidSet missing;
-  std::size_t index = 0;
-  auto row = rows_.cbegin();
+  Walk walk;
   for (const imap::UidSet::Range& range : all.ranges()) {
     for (std::uint64_t value = range.first.value(); value <= range.last.value(); ++value) {
       const auto uid = static_cast<std::uint32_t>(value);
-      while (index < snapshot_->size() && snapshot_->uids()[index] < uid) ++index;
-      while (row != rows_.cend() && row->uid < uid) ++row;
-      if (index < snapshot_->size() && snapshot_->uids()[index] == uid) {
-        next->append(uid, snapshot_->octets(index), snapshot_->is_exact(index));
-      } else if (row != rows_.cend() && row->uid == uid) {
-        next->append(uid, row->octets);
-      } else {
-        missing.add(imap::Uid(uid));
-        continue;
-      }
-      const bool told = row != rows_.cend() && row->uid == uid && missing.empty();
-      misnumbered = misnumbered || (told && row->sequence != next->size());
+      if (!take_known(uid, walk, *next)) missing.add(imap::Uid(uid));
     }
   }
   if (!missing.empty()) {
     ask_sizes(upstream, missing);
     return;
   }
-  if (misnumbered && !mailbox.numbers_moved()) {
+  if (walk.misnumbered && !mailbox.numbers_moved()) {
     state_ = State::kUseless;
     return;
   }

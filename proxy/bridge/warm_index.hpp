@@ -74,6 +74,13 @@ class WarmIndex {
     imap::UidSet found;
   };
 
+  /// Through snapshot and rows at once.
+  struct Walk {
+    std::size_t index = 0;
+    std::size_t row = 0;
+    std::uint32_t number = 0;  ///< of messages so far
+    bool misnumbered = false;  ///< a row says otherwise
+  };
   /// Which number a message was given; 0 if several.
   class Witness {
    public:
@@ -96,6 +103,7 @@ class WarmIndex {
   void join_deleted();
   [[nodiscard]] bool all_there(const MailboxIndex& mailbox) const;
   void take_new();
+  [[nodiscard]] bool take_known(std::uint32_t uid, Walk& walk, MailboxSnapshot& next) const;
   void take_found(imap::ClientSession& upstream, const MailboxIndex& mailbox);
   void ask_sizes(imap::ClientSession& upstream, const imap::UidSet& missing);
 

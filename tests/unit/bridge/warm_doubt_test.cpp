@@ -165,8 +165,7 @@ TEST_CASE("Exact sizes stay exact from opening to opening") {
     opening.selected(changed ? 60 : 61);
     const std::string rest = row(changed ? 60 : 61, 61);
     const std::string witness = changed ? ends(59) : ends(60);
-    const std::string sent =
-        opening.say("* SEARCH\r\nt3 OK\r\n" + witness + "t4 OK\r\n" + rest + "t5 OK\r\n");
+    opening.say("* SEARCH\r\nt3 OK\r\n" + witness + "t4 OK\r\n" + rest + "t5 OK\r\n");
     if (changed) {
       std::string all = "* SEARCH";
       for (int uid = 2; uid <= 61; ++uid) all += ' ' + std::to_string(uid);
