@@ -121,7 +121,8 @@ std::optional<Time> Bridge::client_deadline() const {
 
 /// When what is held for a client that does nothing is given up.
 std::optional<Time> Bridge::held_deadline() const {
-  const bool resting = std::holds_alternative<Idle>(task_) && fetches_.outstanding().messages > 0;
+  const bool resting = std::holds_alternative<Idle>(task_) && !guesses_given_up_ &&
+                       fetches_.outstanding().messages > 0;
   return resting ? std::optional(client_activity_ + kHeldPatience) : std::nullopt;
 }
 
@@ -150,6 +151,7 @@ void Bridge::check_deadlines() {
   if (const auto deadline = held_deadline(); deadline && now_ >= *deadline) {
     fetches_.forget_guesses();
     prefetch_.stop();
+    guesses_given_up_ = true;
   }
   // RFC 1939 section 3: the autologout timer closes without removing and without an answer.
   if (const auto deadline = client_deadline(); deadline && now_ >= *deadline) {

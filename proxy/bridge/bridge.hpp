@@ -200,6 +200,7 @@ class Bridge {
   Fetches fetches_;
   Prefetch prefetch_;
   bool throttled_ = false;         ///< the server has asked for less
+  bool guesses_given_up_ = false;  ///< the client did nothing for too long
   std::optional<Wish> pipelined_;  ///< by the client, and not read ahead yet for want of room
 
   std::string user_;

@@ -68,6 +68,11 @@ class Played {
   }
   std::string sent() { return std::exchange(sent_, {}); }
   std::string got() { return std::exchange(got_, {}); }
+  /// No deadline is due already.
+  [[nodiscard]] bool waits_for_later() const {
+    const auto deadline = bridge_->next_deadline();
+    return !deadline || *deadline > now_;
+  }
   [[nodiscard]] std::size_t untaken() { return bridge_->client().pending_output_size(); }
 
   bool client_reads = true;
@@ -263,6 +268,24 @@ TEST_CASE(
     if (asked.find("FETCH") != asked.rfind("FETCH")) session.lose();
   }
   CHECK(session.connections <= 3);
+}
+
+TEST_CASE("A client that pipelines and does not read keeps nobody busy") {
+  const std::string message = kHeader + lines(1000);
+  ReadAheadBudget budget(kPlenty);
+  Played session(budget);
+  session.log_in(12, message.size());
+  session.client_reads = false;
+  session.command("RETR 1\r\nRETR 2\r\nRETR 3\r\nRETR 4");
+  session.server(whole(11, message) + "A5 OK\r\n");
+  session.server(whole(12, message) + "A6 OK\r\n" + whole(13, message) + "A7 OK\r\n" +
+                 whole(14, message) + "A8 OK\r\n");
+  session.wait(std::chrono::seconds(31));
+  CHECK(session.waits_for_later());
+  session.client_reads = true;
+  session.command("NOOP");
+  const std::string got = session.got();
+  CHECK(std::ranges::count(got, '+') == 5);
 }
 
 TEST_CASE("What is held for a client that does nothing is given up, and not read again") {
