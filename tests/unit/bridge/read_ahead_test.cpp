@@ -277,9 +277,9 @@ TEST_CASE("A client that pipelines and does not read keeps nobody busy") {
   session.log_in(12, message.size());
   session.client_reads = false;
   session.command("RETR 1\r\nRETR 2\r\nRETR 3\r\nRETR 4");
-  session.server(whole(11, message) + "A5 OK\r\n");
   session.server(whole(12, message) + "A6 OK\r\n" + whole(13, message) + "A7 OK\r\n" +
                  whole(14, message) + "A8 OK\r\n");
+  session.server(whole(11, kHeader + "short\r\n") + "A5 OK\r\n");
   session.wait(std::chrono::seconds(31));
   CHECK(session.waits_for_later());
   session.client_reads = true;
