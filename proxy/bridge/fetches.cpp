@@ -120,7 +120,7 @@ void Fetches::remove_if(Condition condition) {
       end_reservation(*fetch);
       // An awaited one ends only with its answer, or with its connection.
       if (fetch->sent && is_running(fetch->retrieval)) {
-        forgotten_.push_back({fetch->retrieval.request().uid, fetch->retrieval.command()});
+        forgotten_.emplace_back(fetch->retrieval.request().uid, fetch->retrieval.command());
       }
     }
     if (line_owner_ == fetch.get()) line_owner_ = nullptr;

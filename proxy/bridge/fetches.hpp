@@ -95,6 +95,7 @@ class Fetches {
   };
   /// A command whose answer nobody wants any more.
   struct Forgotten {
+    Forgotten(imap::Uid message, imap::CommandId sent) : uid(message), command(sent) {}
     imap::Uid uid;
     imap::CommandId command;
   };

@@ -208,28 +208,10 @@ void UpstreamOpening::on_completed(const imap::Completed& completed) {
       }
       break;
     case Phase::kLogin:
-      if (ok) {
-        open_mailbox();
-      } else {
-        Failure failure =
-            map_failure(Stage::kLogin, completed.status, completed.code, completed.text);
-        // A server that is going down refuses everybody, whatever the password.
-        const bool going_down =
-            bye_seen_ && completed.code.code != imap::Code::kAuthenticationFailed;
-        if (failure.code == pop3::ResponseCode::kAuth && (going_down || sounds_throttled(alert_))) {
-          failure.code = pop3::ResponseCode::kSysTemp;
-        }
-        fail(std::move(failure), true);
-      }
+      on_login_completed(completed);
       break;
     case Phase::kUnchanged:
-      if (!ok) {
-        fail(upstream_unavailable("server refuses UID FETCH: " + completed.text));
-      } else if (kept_ && last_shown_) {
-        take_kept();
-      } else {
-        open_mailbox();
-      }
+      on_last_message_completed(completed);
       break;
     case Phase::kGreeting:
     case Phase::kHandshake:
@@ -237,6 +219,30 @@ void UpstreamOpening::on_completed(const imap::Completed& completed) {
     case Phase::kOpen:
     case Phase::kFailed:
       break;
+  }
+}
+
+void UpstreamOpening::on_login_completed(const imap::Completed& completed) {
+  if (completed.status == imap::Status::kOk) {
+    open_mailbox();
+    return;
+  }
+  Failure failure = map_failure(Stage::kLogin, completed.status, completed.code, completed.text);
+  // A server that is going down refuses everybody, whatever the password.
+  const bool going_down = bye_seen_ && completed.code.code != imap::Code::kAuthenticationFailed;
+  if (failure.code == pop3::ResponseCode::kAuth && (going_down || sounds_throttled(alert_))) {
+    failure.code = pop3::ResponseCode::kSysTemp;
+  }
+  fail(std::move(failure), true);
+}
+
+void UpstreamOpening::on_last_message_completed(const imap::Completed& completed) {
+  if (completed.status != imap::Status::kOk) {
+    fail(upstream_unavailable("server refuses UID FETCH: " + completed.text));
+  } else if (kept_ && last_shown_) {
+    take_kept();
+  } else {
+    open_mailbox();
   }
 }
 

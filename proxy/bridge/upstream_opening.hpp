@@ -75,6 +75,8 @@ class UpstreamOpening {
  private:
   void on_greeting(const imap::Greeted& greeting);
   void on_completed(const imap::Completed& completed);
+  void on_login_completed(const imap::Completed& completed);
+  void on_last_message_completed(const imap::Completed& completed);
   void on_mailbox_completed(const imap::Completed& completed);
   void on_notice(const imap::Notice& notice);
   void note_code(const imap::ResponseCode& code);

@@ -25,7 +25,7 @@ struct MailboxModel {
   std::vector<StoredMessage> messages;  ///< UIDs ascend
   bool uid_plus = true;
   bool esearch = true;
-  bool uid_last = false;  ///< in answers to FETCH the UID comes behind the message
+  bool uid_last = false;       ///< in answers to FETCH the UID comes behind the message
   std::uint32_t uid_next = 0;  ///< 0: SELECT does not tell it
   /// One answer in so many is faulty; 0: none.
   std::size_t fault_every = 0;
