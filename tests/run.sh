@@ -141,6 +141,10 @@ if [[ $install == yes ]]; then
 fi
 mkdir -p "$build_root"
 trap finish EXIT
+# Without these finish sees the status of what ran last, and its line counts no failure.
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
 if [[ $thorough == yes ]]; then
   # The benchmark is not run, but must compile.
   build dev -DPOPBRIDGE_BENCH=ON
