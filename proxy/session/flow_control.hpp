@@ -9,7 +9,7 @@ namespace popbridge::session {
 /// high one holds the upstream side back; falling under the low one lets it go on.
 class FlowControl {
  public:
-  static constexpr std::size_t kHighOctets = 256 * 1024;
+  static constexpr std::size_t kHighOctets = 128 * 1024;
   static constexpr std::size_t kLowOctets = kHighOctets / 2;
 
   /// To be told the octets queued towards the client whenever they changed.

@@ -94,7 +94,7 @@ class Lab:
         with contextlib.ExitStack() as stack:
             port = stack.enter_context(Native("upstream", *box.arguments())).port
             identity = self.upstream.authority.issue("large", key_type=("rsa",
-                                                                        "rsa_keygen_bits:4096"))
+                                                                        "rsa_keygen_bits:8192"))
             yield {name: stack.enter_context(Bridge(port, *identity, ("--threads", str(count))))
                    for name, count in threads.items()}
 

@@ -48,7 +48,6 @@ class Load {
       : port_(static_cast<int>(arguments.number("port"))),
         work_(arguments.text("work")),
         imap_(arguments.has("imap")),
-        passes_(static_cast<std::size_t>(arguments.number("passes", 1))),
         depth_(static_cast<std::size_t>(arguments.number("depth", 1))),
         sessions_(static_cast<std::size_t>(arguments.number("sessions", 1))),
         rate_(static_cast<double>(arguments.number("rate", 0))),
@@ -124,9 +123,9 @@ class Load {
     if (work_ != "retr" && work_ != "top") throw std::invalid_argument("--work " + work_);
     const auto extent = work_ == "top" ? Comparison::Extent::kHeader : Comparison::Extent::kWhole;
     std::vector<Step> steps;
-    steps.reserve(passes_ * maildrops_[slot].count);
-    for (std::size_t i = 0; i < passes_ * maildrops_[slot].count; ++i) {
-      steps.push_back(session.retrieval(i % maildrops_[slot].count + 1, extent));
+    steps.reserve(maildrops_[slot].count);
+    for (std::size_t number = 1; number <= maildrops_[slot].count; ++number) {
+      steps.push_back(session.retrieval(number, extent));
     }
     return steps;
   }
@@ -256,7 +255,6 @@ class Load {
   int port_;
   std::string work_;
   bool imap_;
-  std::size_t passes_;  // over all messages
   std::size_t depth_;
   std::size_t sessions_;
   double rate_;     // octets a second
