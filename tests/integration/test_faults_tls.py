@@ -33,15 +33,17 @@ def next_tag(tag):
 
 
 def forge(text, point_first=True):
-    """The normal answer, and an answer to the command that will come next."""
+    """The normal answer, and an answer to the command that will come next, in one segment: what
+    comes later may find that command sent, and is its answer then as far as anybody can tell."""
     def action(session, command):
         forged = text.replace(b"%NEXT%", next_tag(command.tag))
-        if point_first:
-            session.send(forged)
-            normal(session, command)
-        else:
-            normal(session, command)
-            session.send(forged)
+        with session.glue():
+            if point_first:
+                session.send(forged)
+                normal(session, command)
+            else:
+                normal(session, command)
+                session.send(forged)
     return action
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import bisect
+import contextlib
 import re
 import socket
 import ssl
@@ -74,14 +75,23 @@ class Session:
         self.reset = False    # the end is RST, not FIN
         self._input = bytearray()
         self._unsent = bytearray()
+        self._glued = False
 
     # Wire.
 
     def send(self, octets):
-        if self.server.glued:
+        if self.server.glued or self._glued:
             self._unsent += octets
         else:
             self._write(octets)
+
+    @contextlib.contextmanager
+    def glue(self):
+        """What is sent inside goes out in one write."""
+        self._glued = True
+        yield
+        self._glued = False
+        self.flush()
 
     def flush(self):
         octets, self._unsent = bytes(self._unsent), bytearray()
