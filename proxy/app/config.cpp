@@ -165,6 +165,7 @@ class Checker {
   void check_twice(std::string_view name, const Given& item, const net::Address& address);
   void set_listener_tls();
   void set_mailbox();
+  void check_timeouts();
   void set_limits();
   void set_cache();
   void set_logging();
@@ -300,6 +301,11 @@ void Checker::set_limits() {
   bridge::Settings& settings = config_.session.bridge;
   set(settings.login_timeout, "login-timeout", between(kShortestTimeout, kLongestTimeout));
   set(settings.idle_timeout, "idle-timeout", between(kShortestIdleTimeout, kLongestTimeout));
+  set(settings.tls_handshake_timeout, "tls-handshake-timeout",
+      between(kShortestTimeout, kLongestTimeout));
+  set(settings.write_timeout, "write-timeout", between(kShortestTimeout, kLongestTimeout));
+  set(settings.connect_timeout, "connect-timeout", between(kShortestTimeout, kLongestTimeout));
+  check_timeouts();
   set(settings.upstream_keepalive, "upstream-keepalive", between(seconds(0), kLongestKeepalive));
   set(settings.read_ahead_octets, "read-ahead",
       size_or_none(kLeastReadAhead, kMostReadAhead, "nothing"));
@@ -311,6 +317,25 @@ void Checker::set_limits() {
   config_.session.threads =
       static_cast<unsigned>(std::clamp<std::uint64_t>(host_.cpus, 1, kMostThreads));
   set(config_.session.threads, "threads", up_to<unsigned>(kMostThreads));
+}
+
+/// A part of a time cannot be longer than the whole; a default that would be is cut.
+void Checker::check_timeouts() {
+  bridge::Settings& settings = config_.session.bridge;
+  const auto fit = [this](std::chrono::milliseconds& part, std::string_view name,
+                          std::chrono::milliseconds whole, std::string_view whole_name) {
+    if (part <= whole || !error_.empty()) return;
+    if (const Given* const asked = given(name)) {
+      fail(name, asked->origin,
+           std::to_string(part.count() / 1000) + " seconds are more than the " +
+               std::to_string(whole.count() / 1000) + " of --" + std::string(whole_name) +
+               ", of which they are a part; lower this one or raise that one");
+    }
+    part = whole;
+  };
+  fit(settings.tls_handshake_timeout, "tls-handshake-timeout", settings.login_timeout,
+      "login-timeout");
+  fit(settings.connect_timeout, "connect-timeout", settings.upstream_timeout, "upstream-timeout");
 }
 
 void Checker::set_cache() {

@@ -1,11 +1,13 @@
 #include "net/tcp_stream.hpp"
 
 #include <chrono>
+#include <linux/sockios.h>
 #include <memory>
 #include <utility>
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "net/socket_address.hpp"
@@ -247,6 +249,12 @@ std::size_t TcpStream::Core::queued_bytes() const {
          pending_.size();
 }
 
+std::size_t TcpStream::Core::unacknowledged_bytes() const {
+  int in_kernel = 0;
+  if (::ioctl(descriptor_of(tcp), SIOCOUTQ, &in_kernel) != 0) in_kernel = 0;
+  return queued_bytes() + static_cast<std::size_t>(in_kernel);
+}
+
 void TcpStream::Core::fail_later(int uv_error) {
   if (failure_ || closing_) return;
   failure_ = error_text(uv_error);
@@ -358,6 +366,10 @@ void TcpStream::write(std::string_view octets) {
 
 std::size_t TcpStream::queued_bytes() const {
   return core_ != nullptr ? core_->queued_bytes() : 0;
+}
+
+std::size_t TcpStream::unacknowledged_bytes() const {
+  return core_ != nullptr ? core_->unacknowledged_bytes() : 0;
 }
 
 void TcpStream::close_after_flush() {

@@ -23,6 +23,7 @@ struct TcpStream::Core final : HandleCore {
   void set_reading(bool on);
   void write(std::string_view octets);
   [[nodiscard]] std::size_t queued_bytes() const;
+  [[nodiscard]] std::size_t unacknowledged_bytes() const;
   void close_after_flush();
 
   EventLoop& loop;

@@ -80,8 +80,10 @@ void ProxySession::start() {
   }
   if (kind_ == ListenerKind::kTls) {
     securing_client_ = true;
+    bridge_.client_handshake_begins();
     client_ = tls::Stream::accept(loop_, std::move(client_), settings_.listener_tls, {}, [this] {
       securing_client_ = false;
+      bridge_.client_secured();
       pump();
     });
   }
@@ -128,8 +130,7 @@ void ProxySession::pump() {
 void ProxySession::watch_queue() {
   if (!client_) return;
   const std::size_t queued = client_->queued_bytes();
-  if (queued < client_queued_) bridge_.client_progressed(loop_.now());
-  client_queued_ = queued;
+  bridge_.set_client_queued(queued, loop_.now());
   flow_.update(queued);
   bridge_.set_client_congested(flow_.congested(), loop_.now());
 }
@@ -192,7 +193,15 @@ void ProxySession::settle() {
 }
 
 void ProxySession::on_timer() {
+  look_at_client();
   pump();
+}
+
+/// Its system may take octets that the kernel holds for it, long before there is room for more.
+void ProxySession::look_at_client() {
+  const std::size_t octets = client_ ? client_->unacknowledged_bytes() : 0;
+  if (octets < client_unacknowledged_) bridge_.client_progressed(loop_.now());
+  client_unacknowledged_ = octets;
 }
 
 void ProxySession::take_traces() {
@@ -343,7 +352,7 @@ std::span<char> ProxySession::UpstreamSide::read_space() {
 
 void ProxySession::UpstreamSide::on_read(std::size_t count) {
   if (imap::ClientSession* engine = session_.bridge_.upstream()) engine->received(count);
-  session_.bridge_.upstream_progressed(session_.loop_.now());
+  session_.bridge_.upstream_progressed(session_.loop_.now(), count);
   session_.pump();
 }
 

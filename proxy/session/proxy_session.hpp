@@ -91,6 +91,7 @@ class ProxySession {
 
   void on_upstream_connected(std::expected<std::unique_ptr<net::TcpStream>, std::string> connected);
   void on_timer();
+  void look_at_client();
 
   std::uint64_t id_;
   SessionRegistry& registry_;
@@ -108,7 +109,7 @@ class ProxySession {
   std::unique_ptr<log::WireLog> wire_log_;
   net::Timer timer_;
   FlowControl flow_;
-  std::size_t client_queued_ = 0;  ///< at the last look, to see a slow reader's progress
+  std::size_t client_unacknowledged_ = 0;  ///< at the last look
   bool securing_client_ = false;
   bool securing_upstream_ = false;
   bool closing_client_ = false;

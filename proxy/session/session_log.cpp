@@ -112,7 +112,8 @@ void SessionLog::report(const bridge::SessionEnded& report) const {
                        .field("wasted", report.wasted);
   if (!report.user.empty()) text.field("user", report.user);
   // Health checks connect and close, many times a minute.
-  logger_->write(report.user.empty() ? log::Level::kDebug : log::Level::kInfo, text);
+  const bool dull = report.user.empty() && !report.reason.ends_with("-timeout");
+  logger_->write(dull ? log::Level::kDebug : log::Level::kInfo, text);
 }
 
 void SessionLog::client_trouble(std::string_view reason) const {
