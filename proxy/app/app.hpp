@@ -49,8 +49,8 @@ class App {
 
   const Config config_;
   log::Logger& logger_;
-  session::Counters counters_;
   const tls::KeyedHash hash_;  ///< immutable, so all workers may use it
+  session::Counters counters_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<log::Line> listening_;  ///< for the log, once all are bound
   std::vector<std::unique_ptr<net::Signal>> signals_;

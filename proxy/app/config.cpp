@@ -41,6 +41,12 @@ constexpr std::uint64_t kMostReadAhead = 1024UL * 1024 * 1024;
 constexpr std::uint64_t kMostReadAheadTotal = kMostCacheMemory;
 /// Servers may close what idles for 30 minutes (RFC 9051 section 5.4).
 constexpr seconds kLongestKeepalive = std::chrono::minutes(25);
+/// Clients wait for an answer for about a minute.
+constexpr seconds kLongestLoginDelay{30};
+/// Sessions of one address that have not logged in: enough for many devices behind one router that
+/// all come at the full minute.
+constexpr std::size_t kLoginsShare = 4;
+constexpr std::size_t kLeastLogins = 20;
 constexpr std::size_t kMostListeners = 64;
 
 /// Descriptors of one session: client, upstream, and its file with --wire-log.
@@ -122,6 +128,7 @@ class Checker {
     set_logging();
     check_clear_text();
     check_descriptors();
+    set_limits_per_address();
     if (!error_.empty()) return std::unexpected(std::move(error_));
     return std::move(config_);
   }
@@ -171,6 +178,9 @@ class Checker {
   void set_logging();
   void check_clear_text();
   void check_descriptors();
+  void set_limits_per_address();
+  void set_share(std::size_t& limit, std::size_t by_default, std::string_view name,
+                 std::size_t most, std::string_view whose);
   void notice(Level level, const Line& line) { config_.notices.push_back({level, line}); }
 
   const Values& values_;
@@ -313,6 +323,7 @@ void Checker::set_limits() {
       size_or_none(kLeastReadAhead, kMostReadAheadTotal, "nothing"));
   set(config_.session.drain_timeout, "drain-timeout", between(seconds(0), kLongestDrainTimeout));
   set(config_.session.max_sessions, "max-sessions", up_to<std::size_t>(kMostSessions));
+  set(config_.session.max_login_delay, "max-login-delay", between(seconds(0), kLongestLoginDelay));
   set(settings.max_messages, "max-messages", up_to<std::size_t>(kMostMessages));
   config_.session.threads =
       static_cast<unsigned>(std::clamp<std::uint64_t>(host_.cpus, 1, kMostThreads));
@@ -425,6 +436,28 @@ void Checker::check_descriptors() {
   notice(Level::kInfo, Line("max-sessions-lowered")
                            .field("max_sessions", most)
                            .field("file_descriptors", host_.descriptors));
+}
+
+/// When it is known how many sessions there may be in all.
+void Checker::set_limits_per_address() {
+  session::Settings& settings = config_.session;
+  set_share(settings.max_sessions_per_address, settings.max_sessions, "max-sessions-per-address",
+            settings.max_sessions, "of --max-sessions");
+  const std::size_t sessions = settings.max_sessions_per_address;
+  set_share(settings.max_logins_per_address,
+            std::min(sessions, std::max(sessions / kLoginsShare, kLeastLogins)),
+            "max-logins-per-address", sessions, "sessions that one address may have");
+}
+
+/// A limit that cannot be more than another one.
+void Checker::set_share(std::size_t& limit, std::size_t by_default, std::string_view name,
+                        std::size_t most, std::string_view whose) {
+  limit = by_default;
+  set(limit, name, up_to<std::size_t>(kMostSessions));
+  if (limit <= most) return;
+  fail(name, given(name)->origin,
+       std::to_string(limit) + " is more than the " + std::to_string(most) + " " +
+           std::string(whose) + "; right would be at most that");
 }
 
 }  // namespace

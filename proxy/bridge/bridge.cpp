@@ -134,6 +134,7 @@ bool Bridge::awaiting_upstream() const {
 }
 
 std::optional<Time> Bridge::upstream_deadline() const {
+  if (connect_at_) return connect_at_;
   if (bye_deadline_) return bye_deadline_;
   if (!awaiting_upstream()) {
     const bool resting = link_ == Link::kReady && std::holds_alternative<Idle>(task_);
@@ -211,6 +212,10 @@ std::optional<Time> Bridge::next_deadline() const {
 void Bridge::check_deadlines() {
   check_upstream_deadline();
   if (over_) return;
+  if (connect_at_ && client_.end_is_near()) {
+    refuse_login({pop3::ResponseCode::kSysTemp, "login given up, try again later",
+                  "client left while its login had to wait"});
+  }
   // Others can use the memory, and so slow a client gains nothing by it.
   if (const auto deadline = held_deadline(); deadline && now_ >= *deadline) {
     fetches_.forget_guesses();
@@ -223,7 +228,10 @@ void Bridge::check_deadlines() {
 void Bridge::check_upstream_deadline() {
   const auto deadline = upstream_deadline();
   if (!deadline || now_ < *deadline) return;
-  if (bye_deadline_) {
+  if (connect_at_) {
+    connect_at_.reset();
+    connect_upstream(may_reuse_);
+  } else if (bye_deadline_) {
     upstream_lost("server said BYE: " + bye_text_);
   } else if (awaiting_upstream()) {
     upstream_lost(std::string(upstream_timeout_reason()));
