@@ -53,13 +53,14 @@ std::string random_tag_prefix() {
 
 ProxySession::ProxySession(std::uint64_t id, SessionRegistry& registry, net::EventLoop& loop,
                            const Settings& settings, bridge::ReadAheadBudget& read_ahead,
-                           UpstreamPool& pool, log::Logger& logger,
+                           UpstreamPool& pool, net::Resolver& resolver, log::Logger& logger,
                            std::unique_ptr<net::TcpStream> client, ListenerKind kind)
     : id_(id),
       registry_(registry),
       loop_(loop),
       settings_(settings),
       pool_(pool),
+      resolver_(resolver),
       kind_(kind),
       log_(logger, id, client->peer().ip),
       bridge_(settings.bridge, read_ahead, policy_for(settings, client->peer(), kind), loop.now()),
@@ -216,7 +217,7 @@ void ProxySession::perform(const bridge::ConnectUpstream& action) {
     }
   }
   connector_ = std::make_unique<net::Connector>(
-      loop_, settings_.upstream_host, settings_.upstream_port,
+      loop_, resolver_, settings_.upstream_port,
       [this](auto connected) { on_upstream_connected(std::move(connected)); });
 }
 

@@ -13,6 +13,7 @@
 #include "net/byte_stream.hpp"
 #include "net/connector.hpp"
 #include "net/event_loop.hpp"
+#include "net/resolver.hpp"
 #include "net/tcp_stream.hpp"
 #include "net/timer.hpp"
 #include "session/flow_control.hpp"
@@ -31,7 +32,8 @@ class ProxySession {
   /// References must outlive the session. Nothing happens before start().
   ProxySession(std::uint64_t id, SessionRegistry& registry, net::EventLoop& loop,
                const Settings& settings, bridge::ReadAheadBudget& read_ahead, UpstreamPool& pool,
-               log::Logger& logger, std::unique_ptr<net::TcpStream> client, ListenerKind kind);
+               net::Resolver& resolver, log::Logger& logger, std::unique_ptr<net::TcpStream> client,
+               ListenerKind kind);
   ProxySession(const ProxySession&) = delete;
   ProxySession& operator=(const ProxySession&) = delete;
   ~ProxySession();
@@ -97,6 +99,7 @@ class ProxySession {
   net::EventLoop& loop_;
   const Settings& settings_;
   UpstreamPool& pool_;
+  net::Resolver& resolver_;  ///< of the upstream
   ListenerKind kind_;
   SessionLog log_;
   bridge::Bridge bridge_;

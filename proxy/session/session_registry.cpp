@@ -15,6 +15,7 @@ SessionRegistry::SessionRegistry(net::EventLoop& loop, const Settings& settings,
       settings_(settings),
       logger_(logger),
       counters_(counters),
+      resolver_(loop, settings.upstream_host),
       pool_(loop, hash, settings.bridge.upstream_keepalive,
             settings.max_sessions / std::max(1U, settings.threads)),
       sweep_(loop, [this] { sweep(); }),
@@ -41,7 +42,7 @@ void SessionRegistry::accept(std::unique_ptr<net::TcpStream> client, ListenerKin
   }
   const std::uint64_t id = counters_.next_session.fetch_add(1);
   auto session = std::make_unique<ProxySession>(id, *this, loop_, settings_, counters_.read_ahead,
-                                                pool_, logger_, std::move(client), kind);
+                                                pool_, resolver_, logger_, std::move(client), kind);
   ProxySession& started = *session;
   sessions_.emplace(id, std::move(session));
   started.start();

@@ -12,6 +12,7 @@
 #include "bridge/read_ahead_budget.hpp"
 #include "log/log.hpp"
 #include "net/event_loop.hpp"
+#include "net/resolver.hpp"
 #include "net/tcp_stream.hpp"
 #include "net/timer.hpp"
 #include "session/settings.hpp"
@@ -63,7 +64,8 @@ class SessionRegistry {
   const Settings& settings_;
   log::Logger& logger_;
   Counters& counters_;
-  UpstreamPool pool_;  ///< outlives the sessions, which leave their connections to it
+  net::Resolver resolver_;  ///< of the upstream, for all sessions
+  UpstreamPool pool_;       ///< outlives the sessions, which leave their connections to it
   std::unordered_map<std::uint64_t, std::unique_ptr<ProxySession>> sessions_;
   std::vector<std::uint64_t> retired_;
   net::Deferred sweep_;
