@@ -24,6 +24,7 @@ struct TcpStream::Core final : HandleCore {
   void write(std::string_view octets);
   [[nodiscard]] std::size_t queued_bytes() const;
   void close_after_flush();
+  void refuse(std::string_view last_words);
 
   EventLoop& loop;
   TcpStream* owner = nullptr;  ///< nullptr: closing, or lingering without its facade

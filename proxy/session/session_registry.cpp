@@ -35,8 +35,7 @@ void SessionRegistry::accept(std::unique_ptr<net::TcpStream> client, ListenerKin
                                             .field("max_sessions", settings_.max_sessions)
                                             .field("advice", "raise --max-sessions"));
     if (kind == ListenerKind::kPlain) {
-      client->write("-ERR [SYS/TEMP] too many sessions, try again later\r\n");
-      client->close_after_flush();
+      client->refuse("-ERR [SYS/TEMP] too many sessions, try again later\r\n");
     }
     return;
   }
