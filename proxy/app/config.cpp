@@ -53,8 +53,9 @@ constexpr std::size_t kMostListeners = 64;
 constexpr std::size_t kSocketsPerSession = 2;
 /// Of one worker besides its listeners: its event loop, wake-up, signals, a client being refused.
 constexpr std::size_t kDescriptorsPerWorker = 8;
-/// Of the process: standard streams, resolver, second tries of connecting, libraries' files.
-constexpr std::size_t kDescriptorReserve = 64;
+/// Of the process: standard streams, signals, cache file, resolver, second tries of connecting. When
+/// they are not enough at some moment, the listeners pause and a login fails for a time, no more.
+constexpr std::size_t kDescriptorReserve = 24;
 
 constexpr std::string_view kNoListener = "none";
 /// Before an address of --listen-tls: left out where no certificate is given. For the container

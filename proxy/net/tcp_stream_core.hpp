@@ -25,6 +25,7 @@ struct TcpStream::Core final : HandleCore {
   [[nodiscard]] std::size_t queued_bytes() const;
   [[nodiscard]] std::size_t unacknowledged_bytes() const;
   void close_after_flush();
+  void refuse(std::string_view last_words);
 
   EventLoop& loop;
   TcpStream* owner = nullptr;  ///< nullptr: closing, or lingering without its facade

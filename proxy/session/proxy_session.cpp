@@ -53,7 +53,7 @@ std::string random_tag_prefix() {
 
 ProxySession::ProxySession(Admission::Permit permit, SessionRegistry& registry,
                            net::EventLoop& loop, const Settings& settings, Counters& counters,
-                           UpstreamPool& pool, log::Logger& logger,
+                           UpstreamPool& pool, net::Resolver& resolver, log::Logger& logger,
                            std::unique_ptr<net::TcpStream> client, ListenerKind kind)
     : id_(permit.id()),
       registry_(registry),
@@ -62,6 +62,7 @@ ProxySession::ProxySession(Admission::Permit permit, SessionRegistry& registry,
       counters_(counters),
       gate_(std::move(permit), counters.throttle, counters.health, client->peer().network()),
       pool_(pool),
+      resolver_(resolver),
       kind_(kind),
       log_(logger, id_, client->peer().ip),
       bridge_(settings.bridge, counters.read_ahead, policy_for(settings, client->peer(), kind),
@@ -232,7 +233,7 @@ void ProxySession::perform(const bridge::ConnectUpstream& action) {
   if (action.login && hold_back(gate_.may_connect(now))) return;
   connect_begun_ = now;
   connector_ = std::make_unique<net::Connector>(
-      loop_, settings_.upstream_host, settings_.upstream_port,
+      loop_, resolver_, settings_.upstream_port,
       [this](auto connected) { on_upstream_connected(std::move(connected)); });
 }
 

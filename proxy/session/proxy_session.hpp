@@ -14,6 +14,7 @@
 #include "net/byte_stream.hpp"
 #include "net/connector.hpp"
 #include "net/event_loop.hpp"
+#include "net/resolver.hpp"
 #include "net/tcp_stream.hpp"
 #include "net/timer.hpp"
 #include "session/flow_control.hpp"
@@ -33,7 +34,8 @@ class ProxySession {
   /// References must outlive the session. Nothing happens before start().
   ProxySession(Admission::Permit permit, SessionRegistry& registry, net::EventLoop& loop,
                const Settings& settings, Counters& counters, UpstreamPool& pool,
-               log::Logger& logger, std::unique_ptr<net::TcpStream> client, ListenerKind kind);
+               net::Resolver& resolver, log::Logger& logger, std::unique_ptr<net::TcpStream> client,
+               ListenerKind kind);
   ProxySession(const ProxySession&) = delete;
   ProxySession& operator=(const ProxySession&) = delete;
   ~ProxySession();
@@ -111,6 +113,7 @@ class ProxySession {
   Counters& counters_;
   LoginGate gate_;
   UpstreamPool& pool_;
+  net::Resolver& resolver_;  ///< of the upstream
   ListenerKind kind_;
   SessionLog log_;
   bridge::Bridge bridge_;
