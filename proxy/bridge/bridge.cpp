@@ -13,6 +13,9 @@ namespace {
 constexpr Time kKeepAlive = std::chrono::minutes(9);
 /// Messages read ahead wait so long for a client that asks for nothing.
 constexpr Time kHeldPatience = std::chrono::seconds(30);
+/// So much longer the server may be silent at QUIT for each message to remove: many take it minutes
+/// in which most say nothing, and to ask again in the middle would double its work.
+constexpr Time kPatiencePerRemoval{2};
 /// A connection of an earlier session that is silent so long is dead: a new one is made.
 constexpr Time kReusePatience = std::chrono::seconds(5);
 
@@ -105,8 +108,11 @@ std::optional<Time> Bridge::upstream_deadline() const {
   // Until login is over octets do not count as progress: everything there is short.
   const bool logging_in = link_ == Link::kConnecting ||
                           (opening_ && opening_->phase() != UpstreamOpening::Phase::kMailbox);
-  const Time patience =
+  Time patience =
       reused_ ? std::min(kReusePatience, settings_.upstream_timeout) : settings_.upstream_timeout;
+  if (const auto* updating = std::get_if<Updating>(&task_); updating && link_ == Link::kReady) {
+    patience += static_cast<Time::rep>(updating->update.to_remove().size()) * kPatiencePerRemoval;
+  }
   return (logging_in ? opening_started_ : upstream_activity_) + patience;
 }
 

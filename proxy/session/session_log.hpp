@@ -22,6 +22,7 @@ class SessionLog {
   void report(const bridge::LoginRefused& report) const;
   void report(const bridge::UpstreamTrouble& report) const;
   void report(const bridge::RetrievalFailed& report) const;
+  void report(const bridge::DeletesUnread& report) const;
   void report(const bridge::UpdateFailed& report) const;
   void report(const bridge::SessionEnded& report) const;
   /// A client connection that failed; `reason` from the stream.
