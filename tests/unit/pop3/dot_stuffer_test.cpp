@@ -114,7 +114,7 @@ TEST_CASE("every short message of CR, LF, dots and others reaches all kinds of c
 
 TEST_CASE("random messages reach all kinds of clients, however they are cut") {
   std::mt19937 random(1939);
-  for (int run = 0; run < 20'000; ++run) {
+  for (int run = 0; run < property_runs(20'000); ++run) {
     const std::string message = nasty_message(random, 200);
     const Stuffed whole = stuff_whole(message);
     const Stuffed pieces = stuff(message, [&] { return 1 + random() % 9; });

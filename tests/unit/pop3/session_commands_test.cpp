@@ -140,6 +140,9 @@ TEST_CASE("a line ends with CRLF or a bare LF in any split, and never with a bar
   CHECK(dialogue.say("NOOP\rNOOP\r").empty());
   CHECK(is_error(dialogue.say("\n")));
   CHECK(is_error(dialogue.say("NOOP\r\r\n")));
+  // LF CR is the end of one line and the beginning of the next.
+  CHECK(dialogue.say("NOOP\n\r") == "+OK\r\n");
+  CHECK(is_error(dialogue.say("NOOP\r\n")));
 }
 
 TEST_CASE("hundreds of pipelined commands are answered in order") {

@@ -336,6 +336,31 @@ TEST_CASE("octets behind a finished exchange are commands, not SASL") {
   CHECK(dialogue.output() == "+OK in\r\n-ERR Unknown command\r\n");
 }
 
+TEST_CASE("a token of 8 KiB is taken in either way, and no endless one", "[D4]") {
+  const std::string response = plain("\0fred\0"s + std::string(8192, 't'));
+  for (const std::string& commands :
+       {"AUTH PLAIN " + response + "\r\n", "AUTH PLAIN\r\n" + response + "\r\n"}) {
+    Dialogue dialogue;
+    CHECK(dialogue.expect<LoginRequest>(commands).password.reveal().size() == 8192);
+  }
+  for (const std::string_view start : {"AUTH PLAIN ", "AUTH PLAIN\r\n", "AUTH LOGIN\r\n"}) {
+    Dialogue dialogue;
+    ServerSession& session = dialogue.session();
+    session.feed(start);
+    static_cast<void>(session.next_event());
+    static_cast<void>(dialogue.output());
+    std::size_t fed = 0;
+    while (session.wants_input() && fed < 1'000'000) {
+      session.feed(std::string(1000, 'A'));
+      fed += 1000;
+      if (session.next_event()) break;
+    }
+    CHECK(session.state() == State::kOver);
+    CHECK(fed <= Limits{}.auth_line_octets + 2000);
+    CHECK(is_error(dialogue.output()));
+  }
+}
+
 TEST_CASE("long SASL responses are taken up to the limit, and one octet more ends the session") {
   Limits limits;
   limits.auth_line_octets = 4000;

@@ -94,7 +94,7 @@ TEST_CASE("TOP is satisfied as soon as the last line went by, and lets nothing m
 
 TEST_CASE("TOP of random messages does not depend on how they are cut") {
   std::mt19937 random(7);
-  for (int run = 0; run < 5'000; ++run) {
+  for (int run = 0; run < property_runs(5'000); ++run) {
     const std::string message = nasty_message(random, 80);
     const std::uint64_t lines = random() % 8;
     const std::string expected = expected_top(complete(message), lines);
