@@ -110,14 +110,17 @@ class Login(FaultTest):
             client.close()
 
     def test_only_refused_credentials_are_called_a_wrong_password(self):
+        """E1."""
         self.check_cases(LOGIN_REFUSALS,
                          lambda _, action, code: self.check("LOGIN", action, code))
 
     def test_a_mailbox_that_does_not_open_is_neither_empty_nor_a_wrong_password(self):
+        """E3."""
         self.check_cases(MAILBOX_REFUSALS,
                          lambda _, action, code: self.check("SELECT", action, code))
 
     def test_an_index_that_is_not_given_is_neither_empty_nor_a_wrong_password(self):
+        """E4."""
         self.check_cases(MAILBOX_REFUSALS,
                          lambda _, action, code: self.check("INDEX", action, code))
 
@@ -172,6 +175,7 @@ class Login(FaultTest):
 
 class Greeting(FaultTest):
     def test_every_odd_greeting_is_a_temporary_failure_and_no_password_is_sent(self):
+        """I13."""
         def check(name, action):
             with Bench(stalls=True) as bench:
                 bench.server.on("GREETING", action)

@@ -126,7 +126,7 @@ TEST_CASE("every setting arrives where it belongs", "[app]") {
   CHECK(config->session.wire_log_directory == "/trace");
 }
 
-TEST_CASE("each setting that is wrong by itself is refused by name", "[app]") {
+TEST_CASE("each setting that is wrong by itself is refused by name", "[app][K4]") {
   struct Row {
     Strings arguments;
     std::string expected;

@@ -63,7 +63,8 @@ const std::vector<Row> kRows = {
 
 }  // namespace
 
-TEST_CASE("Each response code has its meaning at each stage, and [AUTH] comes from login only") {
+TEST_CASE("Each response code has its meaning at each stage, and [AUTH] comes from login only",
+          "[E1]") {
   REQUIRE(kRows.size() == static_cast<std::size_t>(Code::kClosed) + 1);
   for (const Row& row : kRows) {
     INFO("code " << static_cast<int>(row.code));
@@ -76,13 +77,13 @@ TEST_CASE("Each response code has its meaning at each stage, and [AUTH] comes fr
   }
 }
 
-TEST_CASE("BAD to a login is not a wrong password, whatever code it has") {
+TEST_CASE("BAD to a login is not a wrong password, whatever code it has", "[E1]") {
   for (const Row& row : kRows) {
     CHECK(code_of(Stage::kLogin, imap::Status::kBad, row.code) == Pop3::kSysTemp);
   }
 }
 
-TEST_CASE("Throttling is temporary, in whichever words it is told") {
+TEST_CASE("Throttling is temporary, in whichever words it is told", "[J6]") {
   for (const std::string text :
        {"Too many simultaneous connections. (Failure)", "Request is throttled. Suggested Backoff",
         "Account exceeded command or bandwidth limits. (Failure)", "UID FETCH Rate limit hit.",

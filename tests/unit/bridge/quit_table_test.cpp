@@ -65,7 +65,7 @@ constexpr std::string_view kOursGone = "3D 9";
 
 }  // namespace
 
-TEST_CASE("H8, QUIT with nothing marked is +OK, whatever has become of the server") {
+TEST_CASE("QUIT with nothing marked is +OK, whatever has become of the server", "[H8]") {
   for (const std::string_view capabilities : kServers) {
     Quitting well(capabilities, 0);
     CHECK(well.quit().starts_with("+OK"));
@@ -84,7 +84,8 @@ TEST_CASE("H8, QUIT with nothing marked is +OK, whatever has become of the serve
   }
 }
 
-TEST_CASE("H2, QUIT is +OK if each marked message is gone, by us or by others, and no other is") {
+TEST_CASE("QUIT is +OK if each marked message is gone, by us or by others, and no other is",
+          "[H2][H14]") {
   for (const std::string_view capabilities : kServers) {
     CAPTURE(capabilities);
     Quitting ours(capabilities);
@@ -104,7 +105,7 @@ TEST_CASE("H2, QUIT is +OK if each marked message is gone, by us or by others, a
   }
 }
 
-TEST_CASE("H5, QUIT whose connection is lost once at any step is done again and confirmed") {
+TEST_CASE("QUIT whose connection is lost once at any step is done again and confirmed", "[H5]") {
   at_each_step([](std::string_view capabilities, std::size_t step, Loss loss) {
     Quitting quitting(capabilities);
     quitting.lab.loses = [&](const Asked&) { return quitting.nth() == step ? loss : Loss::kNone; };
@@ -114,7 +115,7 @@ TEST_CASE("H5, QUIT whose connection is lost once at any step is done again and 
   });
 }
 
-TEST_CASE("H5, QUIT whose connection is lost at any step and not to be had again is -ERR") {
+TEST_CASE("QUIT whose connection is lost at any step and not to be had again is -ERR", "[H5]") {
   at_each_step([](std::string_view capabilities, std::size_t step, Loss loss) {
     Quitting quitting(capabilities);
     quitting.lab.loses = [&](const Asked&) {
@@ -131,7 +132,7 @@ TEST_CASE("H5, QUIT whose connection is lost at any step and not to be had again
   });
 }
 
-TEST_CASE("H5, QUIT that loses every connection at the same command ends, and is -ERR") {
+TEST_CASE("QUIT that loses every connection at the same command ends, and is -ERR", "[H5]") {
   for (const std::string_view capabilities : kServers) {
     for (const std::string_view verb : {"STORE", "EXPUNGE", "SELECT"}) {
       for (const Loss loss : kLosses) {
@@ -150,7 +151,8 @@ TEST_CASE("H5, QUIT that loses every connection at the same command ends, and is
   }
 }
 
-TEST_CASE("H5, QUIT to a server that falls silent at any step ends within its time, and is -ERR") {
+TEST_CASE("QUIT to a server that falls silent at any step ends within its time, and is -ERR",
+          "[H5]") {
   for (const std::string_view capabilities : kServers) {
     const std::size_t count = steps(capabilities);
     for (std::size_t step = 0; step < count; ++step) {
@@ -173,7 +175,7 @@ TEST_CASE("H5, QUIT to a server that falls silent at any step ends within its ti
   }
 }
 
-TEST_CASE("J4, QUIT that meets another UIDVALIDITY is -ERR and touches nothing there") {
+TEST_CASE("QUIT that meets another UIDVALIDITY is -ERR and touches nothing there", "[J4]") {
   at_each_step([](std::string_view capabilities, std::size_t step, Loss) {
     Quitting quitting(capabilities);
     quitting.lab.loses = [&](const Asked&) {
@@ -188,8 +190,8 @@ TEST_CASE("J4, QUIT that meets another UIDVALIDITY is -ERR and touches nothing t
   });
 }
 
-TEST_CASE(
-    "H3, H4: QUIT is -ERR with the count if STORE, EXPUNGE or SEARCH is refused or not done") {
+TEST_CASE("QUIT is -ERR with the count if STORE, EXPUNGE or SEARCH is refused or not done",
+          "[H3][H4]") {
   struct Refusal {
     const char* answer;
     const char* code;
@@ -229,7 +231,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("H3, QUIT that is refused and loses its connection at any step is never +OK") {
+TEST_CASE("QUIT that is refused and loses its connection at any step is never +OK", "[H3]") {
   at_each_step([](std::string_view capabilities, std::size_t step, Loss loss) {
     Quitting quitting(capabilities);
     quitting.lab.loses = [&](const Asked&) { return quitting.nth() == step ? loss : Loss::kNone; };
@@ -242,7 +244,7 @@ TEST_CASE("H3, QUIT that is refused and loses its connection at any step is neve
   });
 }
 
-TEST_CASE("H6, QUIT of which a part was done says how many remain") {
+TEST_CASE("QUIT of which a part was done says how many remain", "[H6]") {
   for (const std::string_view capabilities : kServers) {
     CAPTURE(capabilities);
     Quitting quitting(capabilities, 3);
@@ -257,7 +259,7 @@ TEST_CASE("H6, QUIT of which a part was done says how many remain") {
   }
 }
 
-TEST_CASE("H12, DELE of a message whose RETR failed is done, said to the client and logged") {
+TEST_CASE("DELE of a message whose RETR failed is done, said to the client and logged", "[H12]") {
   const auto refused = [](const Asked& asked) -> std::optional<std::string> {
     if (asked.verb == "FETCH") return "%TAG% NO [UNAVAILABLE] later\r\n";
     return std::nullopt;
@@ -312,7 +314,7 @@ TEST_CASE("H12, DELE of a message whose RETR failed is done, said to the client 
   CHECK_FALSE(warned(gone.lab));
 }
 
-TEST_CASE("H9, QUIT with a hundred thousand messages gives the server two minutes and more") {
+TEST_CASE("QUIT with a hundred thousand messages gives the server two minutes and more", "[H9]") {
   constexpr std::uint32_t kMessages = 100'000;
   std::vector<std::uint32_t> uids;
   for (std::uint32_t uid = 1; uid <= kMessages; ++uid) uids.push_back(uid);

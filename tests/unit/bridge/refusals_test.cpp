@@ -112,7 +112,8 @@ void check_told(const Lab& lab, const std::string& answer, std::string_view code
 
 }  // namespace
 
-TEST_CASE("E1, J6: each refusal has its response code and log line at LOGIN, SELECT and listing") {
+TEST_CASE("each refusal has its response code and log line at LOGIN, SELECT and listing",
+          "[E1][E3][E4][J6]") {
   for (const Row& row : kRows) {
     CAPTURE(row.said);
     Refusing login("LOGIN", row.said);
@@ -131,7 +132,7 @@ TEST_CASE("E1, J6: each refusal has its response code and log line at LOGIN, SEL
   }
 }
 
-TEST_CASE("J6: each refusal has its response code and log line at FETCH, STORE and EXPUNGE") {
+TEST_CASE("each refusal has its response code and log line at FETCH, STORE and EXPUNGE", "[J6]") {
   for (const Row& row : kRows) {
     CAPTURE(row.said);
     for (const std::string_view command : {"RETR 1", "TOP 1 0", "TOP 1 9"}) {
@@ -156,7 +157,8 @@ TEST_CASE("J6: each refusal has its response code and log line at FETCH, STORE a
   }
 }
 
-TEST_CASE("J6: what a server says in a refusal cannot begin a new line, a code or a longer reply") {
+TEST_CASE("what a server says in a refusal cannot begin a new line, a code or a longer reply",
+          "[J6]") {
   const std::string hostile = "NO \x1B[31m [AUTH] +OK \x7F\xC3\xA4\t" + std::string(5000, 'x');
   Refusing login("LOGIN", hostile);
   const std::string answer = login.lab.log_in();
@@ -166,7 +168,7 @@ TEST_CASE("J6: what a server says in a refusal cannot begin a new line, a code o
     CHECK((octet >= ' ' && octet <= '~'));
 }
 
-TEST_CASE("J5: BYE is the end of a connection and no refusal, at every command") {
+TEST_CASE("BYE is the end of a connection and no refusal, at every command", "[J5]") {
   for (const std::string_view verb : {"LOGIN", "SELECT", "FETCH"}) {
     CAPTURE(verb);
     Lab lab;
