@@ -13,6 +13,9 @@ namespace {
 constexpr Time kKeepAlive = std::chrono::minutes(9);
 /// Messages read ahead wait so long for a client that asks for nothing.
 constexpr Time kHeldPatience = std::chrono::seconds(30);
+/// So much longer the server may be silent at QUIT for each message to remove: many take it minutes
+/// in which most say nothing, and to ask again in the middle would double its work.
+constexpr Time kPatiencePerRemoval{2};
 /// A connection of an earlier session that is silent so long is dead: a new one is made.
 constexpr Time kReusePatience = std::chrono::seconds(5);
 /// A connection that was heard of within this time is alive: when it is silent, the server is slow.
@@ -145,7 +148,12 @@ std::optional<Time> Bridge::upstream_deadline() const {
   // A connection that has not been heard of for long may be dead: then there is time for another.
   const Time patience =
       upstream_suspect_ ? settings_.upstream_timeout / 2 : settings_.upstream_timeout;
-  return std::min(upstream_activity_ + patience, work_started_ + settings_.upstream_timeout);
+  const auto* updating = std::get_if<Updating>(&task_);
+  const Time more =
+      updating == nullptr
+          ? Time{0}
+          : static_cast<Time::rep>(updating->update.to_remove().size()) * kPatiencePerRemoval;
+  return more + std::min(upstream_activity_ + patience, work_started_ + settings_.upstream_timeout);
 }
 
 // While a client logs in, or its command waits for a second connection.

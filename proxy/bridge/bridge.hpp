@@ -169,7 +169,8 @@ class Bridge {
   void judge_read_ahead(Retrieving& retrieving);
   void begin_probe(Retrieving& retrieving);
   void finish_retrieval(const Retrieving& retrieving, std::uint64_t octets_sent);
-  void fail_retrieval(const Retrieving& retrieving, const Failure& failure);
+  /// `gone`: it is no message of the mailbox any more.
+  void fail_retrieval(const Retrieving& retrieving, const Failure& failure, bool gone = false);
   void end_retrieval(const Retrieving& retrieving);
   void read_ahead();
   void read_ahead_pipelined();

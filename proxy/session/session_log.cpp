@@ -121,6 +121,14 @@ void SessionLog::report(const bridge::RetrievalFailed& report) const {
                      .field("reason", report.reason));
 }
 
+void SessionLog::report(const bridge::DeletesUnread& report) const {
+  logger_->write(log::Level::kWarning,
+                 line("deletes-unread")
+                     .field("messages", report.messages)
+                     .field("uids", report.uids)
+                     .field("advice", "the client removes what it asked for and was not given"));
+}
+
 void SessionLog::report(const bridge::UpdateFailed& report) const {
   logger_->write(log::Level::kWarning, line("update-failed")
                                            .field("asked", report.asked)

@@ -30,6 +30,7 @@ class SessionLog {
   void upstream_back(const UpstreamHealth::Back& back) const;
   void report(const bridge::UpstreamTrouble& report) const;
   void report(const bridge::RetrievalFailed& report) const;
+  void report(const bridge::DeletesUnread& report) const;
   void report(const bridge::UpdateFailed& report) const;
   void report(const bridge::SessionEnded& report) const;
   /// A client connection that failed; `reason` from the stream.

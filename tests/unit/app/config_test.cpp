@@ -149,7 +149,7 @@ TEST_CASE("J1: a time that is a part of another one cannot be longer", "[app]") 
   CHECK(longer->session.bridge.tls_handshake_timeout == 60s);
 }
 
-TEST_CASE("each setting that is wrong by itself is refused by name", "[app]") {
+TEST_CASE("each setting that is wrong by itself is refused by name", "[app][K4]") {
   struct Row {
     Strings arguments;
     std::string expected;
