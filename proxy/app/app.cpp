@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <utility>
 
+#include "app/cache.hpp"
 #include "app/version.hpp"
 #include "net/port_probe.hpp"
 
@@ -44,6 +45,10 @@ std::expected<void, std::string> App::open_listeners(const std::vector<net::Addr
                              .field("address", address.text()));
   }
   return {};
+}
+
+std::expected<void, std::string> App::open_cache(const Values& values) {
+  return app::open_cache(config_, values, logger_);
 }
 
 int App::run() {

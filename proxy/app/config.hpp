@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <expected>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,6 +35,7 @@ struct Config {
   std::vector<net::Address> listen_tls;
   std::size_t cache_memory = kDefaultCacheMemory;  ///< octets; 0: no index cache
   std::string cache_file;                          ///< empty: it lives in memory only
+  std::optional<Identity> identity;                ///< of --user
   log::Level log_level = log::Level::kInfo;
   std::vector<Notice> notices;
 };
@@ -42,6 +44,11 @@ struct Config {
 /// where it came from, what was found and what would be right.
 [[nodiscard]] std::expected<Config, std::string> make_config(const Values& values,
                                                              const Host& host);
+
+/// Whether the files of --cache-file and --wire-log can be made: once more, as the user of --user.
+[[nodiscard]] std::expected<void, std::string> check_directories(const Config& config,
+                                                                 const Values& values,
+                                                                 const Host& host);
 
 /// Reads certificates and key into session.upstream_tls and session.listener_tls. The error is one
 /// line that names the setting; `values`, from which `config` was made, tell where it came from.
