@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "app/app.hpp"
+#include "app/certificates.hpp"
 #include "app/config.hpp"
 #include "app/host.hpp"
 #include "app/options.hpp"

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "app/cache.hpp"
+#include "app/certificates.hpp"
 #include "app/version.hpp"
 #include "net/port_probe.hpp"
 
@@ -56,6 +57,9 @@ int App::run() {
   signals_.push_back(
       std::make_unique<net::Signal>(loop, SIGTERM, [this] { on_signal("SIGTERM"); }));
   signals_.push_back(std::make_unique<net::Signal>(loop, SIGINT, [this] { on_signal("SIGINT"); }));
+  // Not the end of the process, as it would be by default, whatever there is to be read again.
+  signals_.push_back(std::make_unique<net::Signal>(
+      loop, SIGHUP, [this] { reload_certificate(config_, logger_); }));
   for (std::size_t i = 1; i < workers_.size(); ++i) workers_[i]->start();
   log_start();
   workers_.front()->run();

@@ -37,7 +37,8 @@ class App {
   /// Starts a thread. The error is one line. Before run().
   [[nodiscard]] std::expected<void, std::string> open_cache(const Values& values);
   /// Serves until SIGTERM or SIGINT: the first lets running commands end, the second ends all
-  /// sessions now. Returns the exit code. Call once, after open().
+  /// sessions now. SIGHUP reads the certificate again. Returns the exit code. Call once, after
+  /// open().
   [[nodiscard]] int run();
   [[nodiscard]] const Config& config() const { return config_; }
 

@@ -6,8 +6,6 @@
 #include <filesystem>
 #include <utility>
 
-#include "tls/context.hpp"
-
 namespace popbridge::app {
 namespace {
 
@@ -447,25 +445,6 @@ std::expected<void, std::string> check_directories(const Config& config, const V
   if (reason.empty()) return {};
   return failed("wire-log", "cannot write in " + log::quoted(wire_log) + ": " + reason +
                                 "; right would be an existing directory");
-}
-
-std::expected<void, std::string> load_tls(Config& config, const Values& values) {
-  const auto failed = [&values](std::string_view name, const std::string& reason) {
-    return std::unexpected(reason + " (" + values.at(name).front().origin + ")");
-  };
-  if (config.upstream.security != UpstreamSecurity::kInsecure) {
-    auto upstream = tls::ClientContext::make(config.upstream.host, config.upstream_ca_file);
-    if (!upstream) {
-      return failed(config.upstream_ca_file.empty() ? "upstream" : "upstream-ca", upstream.error());
-    }
-    config.session.upstream_tls = *std::move(upstream);
-  }
-  if (!config.certificate_file.empty()) {
-    auto listener = tls::ServerContext::make(config.certificate_file, config.key_file);
-    if (!listener) return failed("tls-cert", listener.error());
-    config.session.listener_tls = *std::move(listener);
-  }
-  return {};
 }
 
 }  // namespace popbridge::app

@@ -25,7 +25,7 @@ struct Notice {
 inline constexpr std::size_t kDefaultCacheMemory = 64UL * 1024 * 1024;
 
 struct Config {
-  /// Complete but for the TLS contexts, which load_tls() makes.
+  /// Complete but for the TLS contexts, which load_tls() (certificates.hpp) makes.
   session::Settings session;
   Upstream upstream;
   std::string upstream_ca_file;  ///< empty: the system's roots
@@ -49,10 +49,6 @@ struct Config {
 [[nodiscard]] std::expected<void, std::string> check_directories(const Config& config,
                                                                  const Values& values,
                                                                  const Host& host);
-
-/// Reads certificates and key into session.upstream_tls and session.listener_tls. The error is one
-/// line that names the setting; `values`, from which `config` was made, tell where it came from.
-[[nodiscard]] std::expected<void, std::string> load_tls(Config& config, const Values& values);
 
 /// File descriptors that `sessions` may need at most, with all that the process itself has open.
 [[nodiscard]] std::size_t descriptors_for(std::size_t sessions, const Config& config);
