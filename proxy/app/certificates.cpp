@@ -31,7 +31,7 @@ std::optional<Notice> trouble_with(const tls::ServerContext& context, const std:
 
 std::expected<void, std::string> load_tls(Config& config, const Values& values) {
   const auto failed = [&values](std::string_view name, const std::string& reason) {
-    return std::unexpected(reason + " (" + values.at(std::string(name)).front().origin + ")");
+    return std::unexpected(reason + " (" + values.at(name).front().origin + ")");
   };
   if (config.upstream.security != UpstreamSecurity::kInsecure) {
     auto upstream = tls::ClientContext::make(config.upstream.host, config.upstream_ca_file);

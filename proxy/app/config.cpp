@@ -425,7 +425,7 @@ std::expected<Config, std::string> make_config(const Values& values, const Host&
 std::expected<void, std::string> check_directories(const Config& config, const Values& values,
                                                    const Host& host) {
   const auto failed = [&values](std::string_view name, const std::string& text) {
-    return std::unexpected(blame(name, values.at(std::string(name)).front().origin) + text);
+    return std::unexpected(blame(name, values.at(name).front().origin) + text);
   };
   if (!config.cache_file.empty()) {
     std::string directory = std::filesystem::path(config.cache_file).parent_path().string();
