@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "pop3/server_session.hpp"
+
 namespace popbridge::session {
 namespace {
 
@@ -37,6 +39,12 @@ std::string_view advice(pop3::ResponseCode code) {
       return "not the client's fault: look at the mail server and the network";
   }
   return {};
+}
+
+/// What no mail program does, and fail2ban looks for.
+bool is_abuse(std::string_view reason) {
+  return reason == sentence(pop3::EndReason::kTooManyBadCommands) ||
+         reason == sentence(pop3::EndReason::kLineTooLong);
 }
 
 }  // namespace
@@ -112,7 +120,8 @@ void SessionLog::report(const bridge::SessionEnded& report) const {
                        .field("wasted", report.wasted);
   if (!report.user.empty()) text.field("user", report.user);
   // Health checks connect and close, many times a minute.
-  logger_->write(report.user.empty() ? log::Level::kDebug : log::Level::kInfo, text);
+  const bool is_noise = report.user.empty() && !is_abuse(report.reason);
+  logger_->write(is_noise ? log::Level::kDebug : log::Level::kInfo, text);
 }
 
 void SessionLog::client_trouble(std::string_view reason) const {
