@@ -6,8 +6,6 @@
 #include <filesystem>
 #include <utility>
 
-#include "tls/context.hpp"
-
 namespace popbridge::app {
 namespace {
 
@@ -127,6 +125,12 @@ class Checker {
     set_limits();
     set_cache();
     set_logging();
+    set_user();
+    if (error_.empty()) {
+      if (const auto usable = check_directories(config_, values_, host_); !usable) {
+        error_ = usable.error();
+      }
+    }
     check_clear_text();
     check_descriptors();
     set_limits_per_address();
@@ -177,6 +181,7 @@ class Checker {
   void set_limits();
   void set_cache();
   void set_logging();
+  void set_user();
   void check_clear_text();
   void check_descriptors();
   void set_limits_per_address();
@@ -294,10 +299,21 @@ void Checker::set_listener_tls() {
     fail("listen-tls", given("listen-tls")->origin,
          "needs a certificate; give --tls-cert FILE and --tls-key FILE too");
   }
-  if (error_.empty() && key != nullptr && host_.readable_by_others(config_.key_file)) {
-    notice(Level::kWarning, Line("private-key-readable-by-others")
-                                .field("file", config_.key_file)
-                                .field("advice", "take the right away: chmod o-rwx"));
+  if (!error_.empty() || key == nullptr) return;
+  switch (host_.exposure(config_.key_file)) {
+    case Exposure::kNone:
+      break;
+    case Exposure::kGroupReads:
+      // As it should be for a group made for this; Debian has ssl-cert.
+      notice(Level::kInfo, Line("private-key-readable-by-group")
+                               .field("file", config_.key_file)
+                               .field("advice", "right if that group is for keys only"));
+      break;
+    case Exposure::kOthers:
+      notice(Level::kWarning, Line("private-key-readable-by-others")
+                                  .field("file", config_.key_file)
+                                  .field("advice", "take the right away: chmod g-w,o-rwx"));
+      break;
   }
 }
 
@@ -354,34 +370,22 @@ void Checker::set_cache() {
   set(config_.cache_memory, "cache-memory",
       size_or_none(kLeastCacheMemory, kMostCacheMemory, "no cache"));
   set(config_.cache_file, "cache-file", parse_path);
-  if (config_.cache_file.empty() || !error_.empty()) return;
-  const Given& file = *given("cache-file");
-  if (config_.cache_memory == 0) {
-    fail("cache-file", file.origin,
-         "there is no cache to keep; leave it out, or give --cache-memory more than 0");
-    return;
-  }
-  std::string directory = std::filesystem::path(config_.cache_file).parent_path().string();
-  if (directory.empty()) directory = ".";
-  const std::string reason = host_.why_no_directory(directory);
-  if (!reason.empty()) {
-    fail("cache-file", file.origin,
-         "cannot make " + log::quoted(config_.cache_file) + " in " + log::quoted(directory) + ": " +
-             reason +
-             "; right would be a file in an existing directory that popbridge may write in");
-  }
+  if (config_.cache_file.empty() || config_.cache_memory > 0) return;
+  fail("cache-file", given("cache-file")->origin,
+       "there is no cache to keep; leave it out, or give --cache-memory more than 0");
 }
 
 void Checker::set_logging() {
   set(config_.log_level, "log-level", one_of(kLevelChoices));
   set(config_.session.wire_log_directory, "wire-log", parse_path);
-  if (config_.session.wire_log_directory.empty() || !error_.empty()) return;
-  const std::string reason = host_.why_no_directory(config_.session.wire_log_directory);
-  if (!reason.empty()) {
-    fail("wire-log", given("wire-log")->origin,
-         "cannot write in " + log::quoted(config_.session.wire_log_directory) + ": " + reason +
-             "; right would be an existing directory");
-  }
+}
+
+void Checker::set_user() {
+  set(config_.identity, "user", [this](std::string_view text) -> Parsed<std::optional<Identity>> {
+    auto identity = host_.find_user(std::string(text));
+    if (!identity) return std::unexpected(identity.error());
+    return *std::move(identity);
+  });
 }
 
 /// --allow-cleartext beside the listeners it is about.
@@ -477,23 +481,29 @@ std::expected<Config, std::string> make_config(const Values& values, const Host&
   return Checker(values, host).run();
 }
 
-std::expected<void, std::string> load_tls(Config& config, const Values& values) {
-  const auto failed = [&values](std::string_view name, const std::string& reason) {
-    return std::unexpected(reason + " (" + values.at(name).front().origin + ")");
+std::expected<void, std::string> check_directories(const Config& config, const Values& values,
+                                                   const Host& host) {
+  const auto failed = [&values](std::string_view name, const std::string& text) {
+    return std::unexpected(blame(name, values.at(name).front().origin) + text);
   };
-  if (config.upstream.security != UpstreamSecurity::kInsecure) {
-    auto upstream = tls::ClientContext::make(config.upstream.host, config.upstream_ca_file);
-    if (!upstream) {
-      return failed(config.upstream_ca_file.empty() ? "upstream" : "upstream-ca", upstream.error());
+  if (!config.cache_file.empty()) {
+    std::string directory = std::filesystem::path(config.cache_file).parent_path().string();
+    if (directory.empty()) directory = ".";
+    const std::string reason = host.why_no_directory(directory);
+    if (!reason.empty()) {
+      return failed("cache-file",
+                    "cannot make " + log::quoted(config.cache_file) + " in " +
+                        log::quoted(directory) + ": " + reason +
+                        "; right would be a file in an existing directory that popbridge may "
+                        "write in");
     }
-    config.session.upstream_tls = *std::move(upstream);
   }
-  if (!config.certificate_file.empty()) {
-    auto listener = tls::ServerContext::make(config.certificate_file, config.key_file);
-    if (!listener) return failed("tls-cert", listener.error());
-    config.session.listener_tls = *std::move(listener);
-  }
-  return {};
+  const std::string& wire_log = config.session.wire_log_directory;
+  if (wire_log.empty()) return {};
+  const std::string reason = host.why_no_directory(wire_log);
+  if (reason.empty()) return {};
+  return failed("wire-log", "cannot write in " + log::quoted(wire_log) + ": " + reason +
+                                "; right would be an existing directory");
 }
 
 }  // namespace popbridge::app

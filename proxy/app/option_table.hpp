@@ -128,6 +128,10 @@ inline constexpr std::array kOptions = std::to_array<Option>({
      "Writes the conversation of each session, secrets and message text removed, to a file in this "
      "existing directory.",
      "off"},
+    {"user", Group::kGeneral, Form::kSingle, Scope::kEverywhere, "NAME[:GROUP]",
+     "Becomes this user, by name or number, once ports are bound and keys are read; for a start as "
+     "root.",
+     "stays who starts it"},
     {"config", Group::kGeneral, Form::kSingle, Scope::kNotInFile, "FILE",
      "Reads settings from a file of \"key = value\" lines; keys are flag names without the dashes.",
      "none"},

@@ -85,11 +85,12 @@ void ProxySession::start() {
   if (kind_ == ListenerKind::kTls) {
     securing_client_ = true;
     bridge_.client_handshake_begins();
-    client_ = tls::Stream::accept(loop_, std::move(client_), settings_.listener_tls, {}, [this] {
-      securing_client_ = false;
-      bridge_.client_secured();
-      pump();
-    });
+    client_ =
+        tls::Stream::accept(loop_, std::move(client_), settings_.listener_tls->get(), {}, [this] {
+          securing_client_ = false;
+          bridge_.client_secured();
+          pump();
+        });
   }
   client_->set_observer(&client_side_);
   pump();
@@ -349,12 +350,12 @@ void ProxySession::perform(bridge::SecureClient) {
   flush_client();  // the +OK belongs in front of TLS
   const std::string first_octets = bridge_.client().take_unparsed_input();
   securing_client_ = true;
-  client_ =
-      tls::Stream::accept(loop_, std::move(client_), settings_.listener_tls, first_octets, [this] {
-        securing_client_ = false;
-        bridge_.client_secured();
-        pump();
-      });
+  client_ = tls::Stream::accept(loop_, std::move(client_), settings_.listener_tls->get(),
+                                first_octets, [this] {
+                                  securing_client_ = false;
+                                  bridge_.client_secured();
+                                  pump();
+                                });
   client_->set_observer(&client_side_);
 }
 

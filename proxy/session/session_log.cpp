@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "pop3/server_session.hpp"
+
 namespace popbridge::session {
 namespace {
 
@@ -42,6 +44,12 @@ std::string_view advice(pop3::ResponseCode code) {
       return "not the client's fault: look at the mail server and the network";
   }
   return {};
+}
+
+/// What no mail program does, and fail2ban looks for.
+bool is_abuse(std::string_view reason) {
+  return reason == sentence(pop3::EndReason::kTooManyBadCommands) ||
+         reason == sentence(pop3::EndReason::kLineTooLong);
 }
 
 }  // namespace
@@ -148,8 +156,9 @@ void SessionLog::report(const bridge::SessionEnded& report) const {
                        .field("wasted", report.wasted);
   if (!report.user.empty()) text.field("user", report.user);
   // Health checks connect and close, many times a minute.
-  const bool dull = report.user.empty() && !report.reason.ends_with("-timeout");
-  logger_->write(dull ? log::Level::kDebug : log::Level::kInfo, text);
+  const bool is_noise =
+      report.user.empty() && !is_abuse(report.reason) && !report.reason.ends_with("-timeout");
+  logger_->write(is_noise ? log::Level::kDebug : log::Level::kInfo, text);
 }
 
 void SessionLog::client_trouble(std::string_view reason) const {

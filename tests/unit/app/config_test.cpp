@@ -178,6 +178,7 @@ TEST_CASE("each setting that is wrong by itself is refused by name", "[app][K4]"
       {{"--tls-cert", "none.pem"}, "--tls-cert (command line): cannot read \"none.pem\""},
       {{"--tls-key", ""}, "--tls-key (command line): the file name is empty"},
       {{"--wire-log", "/none"}, "--wire-log (command line): cannot write in \"/none\""},
+      {{"--user", "nobody-here"}, "--user (command line): there is no user \"nobody-here\""},
   };
   for (const Row& row : rows) {
     CAPTURE(row.arguments);
@@ -273,12 +274,19 @@ TEST_CASE("a listener for others on which nobody else can log in is warned about
   CHECK(warnings_about(with_tls, with_certificate(), event) == 0);
 }
 
-TEST_CASE("a private key that others may read is warned about", "[app]") {
+TEST_CASE("N5: a private key that others may read is warned about", "[app]") {
   Machine machine = with_certificate();
   const Strings arguments = with_upstream({"--tls-cert", "cert.pem", "--tls-key", "key.pem"});
   CHECK(warnings_about(arguments, machine, "private-key-readable-by-others") == 0);
-  machine.exposed = {"key.pem"};
+  machine.exposed = {{"key.pem", Exposure::kOthers}};
   CHECK(warnings_about(arguments, machine, "private-key-readable-by-others") == 1);
+  // As Debian's group ssl-cert has it: worth a line, no warning.
+  machine.exposed = {{"key.pem", Exposure::kGroupReads}};
+  const auto config = configure(arguments, {}, machine);
+  REQUIRE(config);
+  REQUIRE(notice_texts(*config, Level::kInfo).size() == 1);
+  CHECK(notice_texts(*config, Level::kInfo)[0].starts_with("private-key-readable-by-group "));
+  CHECK(notice_texts(*config, Level::kWarning).empty());
 }
 
 TEST_CASE("L4: sessions are fitted to the limit of open files", "[app]") {
