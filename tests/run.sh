@@ -24,7 +24,7 @@ if [[ ${1-} == soak ]]; then exec "$source_dir/tests/soak/run.sh" "${@:2}"; fi
 # Upstream servers and clients of the integration tests, and what makes their certificates. Cyrus and
 # Courier conflict with Dovecot: their tests unpack them beside the system.
 test_packages=(catch2 ca-certificates curl dovecot-imapd dovecot-pop3d fetchmail getmail6
-  libsasl2-2 libsasl2-modules libsasl2-modules-db mpop openssl python3)
+  libsasl2-2 libsasl2-modules libsasl2-modules-db mpop openssl perl python3)
 thorough_packages=(clang-format-19 clang-tidy-19 libbenchmark-dev libc6-dbg valgrind)
 
 thorough=no install=yes build_root=$source_dir/build jobs=$(nproc)
