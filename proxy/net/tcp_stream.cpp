@@ -94,7 +94,7 @@ void TcpStream::Core::close() {
 void TcpStream::Core::die(std::string text) {
   StreamObserver* told = observer;
   close();
-  if (told != nullptr) told->on_closed(StreamError{std::move(text)});
+  if (told != nullptr) told->on_closed(StreamError{std::move(text), !heard_});
 }
 
 // --- reading ---
@@ -158,6 +158,7 @@ void TcpStream::Core::on_read(uv_stream_t* stream, ssize_t count, const uv_buf_t
 }
 
 void TcpStream::Core::received(std::size_t count) {
+  heard_ = true;
   read_since_failure_ = true;
   wrote_ = false;
   if (!finishing && observer != nullptr) observer->on_read(count);

@@ -394,7 +394,7 @@ void ProxySession::ClientSide::on_written() {
 }
 
 void ProxySession::ClientSide::on_closed(const net::StreamError& error) {
-  if (!session_.closing_client_) session_.log_.client_trouble(error.text);
+  if (!session_.closing_client_) session_.log_.client_trouble(error);
   session_.client_.reset();
   session_.bridge_.client_lost("client-lost");
   session_.pump();

@@ -161,8 +161,9 @@ void SessionLog::report(const bridge::SessionEnded& report) const {
   logger_->write(is_noise ? log::Level::kDebug : log::Level::kInfo, text);
 }
 
-void SessionLog::client_trouble(std::string_view reason) const {
-  logger_->write(log::Level::kInfo, line("client-lost").field("reason", reason));
+void SessionLog::client_trouble(const net::StreamError& error) const {
+  logger_->write(error.silent ? log::Level::kDebug : log::Level::kInfo,
+                 line("client-lost").field("reason", error.text));
 }
 
 void SessionLog::wire_log_trouble(std::string_view reason) const {
