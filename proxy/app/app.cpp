@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <utility>
 
+#include "app/cache.hpp"
+#include "app/certificates.hpp"
 #include "app/version.hpp"
 #include "net/port_probe.hpp"
 
@@ -46,11 +48,18 @@ std::expected<void, std::string> App::open_listeners(const std::vector<net::Addr
   return {};
 }
 
+std::expected<void, std::string> App::open_cache(const Values& values) {
+  return app::open_cache(config_, values, logger_);
+}
+
 int App::run() {
   net::EventLoop& loop = workers_.front()->loop();
   signals_.push_back(
       std::make_unique<net::Signal>(loop, SIGTERM, [this] { on_signal("SIGTERM"); }));
   signals_.push_back(std::make_unique<net::Signal>(loop, SIGINT, [this] { on_signal("SIGINT"); }));
+  // Not the end of the process, as it would be by default, whatever there is to be read again.
+  signals_.push_back(std::make_unique<net::Signal>(
+      loop, SIGHUP, [this] { reload_certificate(config_, logger_); }));
   for (std::size_t i = 1; i < workers_.size(); ++i) workers_[i]->start();
   log_start();
   workers_.front()->run();

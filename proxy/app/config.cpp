@@ -6,8 +6,6 @@
 #include <filesystem>
 #include <utility>
 
-#include "tls/context.hpp"
-
 namespace popbridge::app {
 namespace {
 
@@ -53,8 +51,9 @@ constexpr std::size_t kMostListeners = 64;
 constexpr std::size_t kSocketsPerSession = 2;
 /// Of one worker besides its listeners: its event loop, wake-up, signals, a client being refused.
 constexpr std::size_t kDescriptorsPerWorker = 8;
-/// Of the process: standard streams, resolver, second tries of connecting, libraries' files.
-constexpr std::size_t kDescriptorReserve = 64;
+/// Of the process: standard streams, signals, cache file, resolver, second tries of connecting. When
+/// they are not enough at some moment, the listeners pause and a login fails for a time, no more.
+constexpr std::size_t kDescriptorReserve = 24;
 
 constexpr std::string_view kNoListener = "none";
 /// Before an address of --listen-tls: left out where no certificate is given. For the container
@@ -126,6 +125,12 @@ class Checker {
     set_limits();
     set_cache();
     set_logging();
+    set_user();
+    if (error_.empty()) {
+      if (const auto usable = check_directories(config_, values_, host_); !usable) {
+        error_ = usable.error();
+      }
+    }
     check_clear_text();
     check_descriptors();
     set_limits_per_address();
@@ -172,9 +177,11 @@ class Checker {
   void check_twice(std::string_view name, const Given& item, const net::Address& address);
   void set_listener_tls();
   void set_mailbox();
+  void check_timeouts();
   void set_limits();
   void set_cache();
   void set_logging();
+  void set_user();
   void check_clear_text();
   void check_descriptors();
   void set_limits_per_address();
@@ -292,10 +299,21 @@ void Checker::set_listener_tls() {
     fail("listen-tls", given("listen-tls")->origin,
          "needs a certificate; give --tls-cert FILE and --tls-key FILE too");
   }
-  if (error_.empty() && key != nullptr && host_.readable_by_others(config_.key_file)) {
-    notice(Level::kWarning, Line("private-key-readable-by-others")
-                                .field("file", config_.key_file)
-                                .field("advice", "take the right away: chmod o-rwx"));
+  if (!error_.empty() || key == nullptr) return;
+  switch (host_.exposure(config_.key_file)) {
+    case Exposure::kNone:
+      break;
+    case Exposure::kGroupReads:
+      // As it should be for a group made for this; Debian has ssl-cert.
+      notice(Level::kInfo, Line("private-key-readable-by-group")
+                               .field("file", config_.key_file)
+                               .field("advice", "right if that group is for keys only"));
+      break;
+    case Exposure::kOthers:
+      notice(Level::kWarning, Line("private-key-readable-by-others")
+                                  .field("file", config_.key_file)
+                                  .field("advice", "take the right away: chmod g-w,o-rwx"));
+      break;
   }
 }
 
@@ -310,6 +328,11 @@ void Checker::set_limits() {
   bridge::Settings& settings = config_.session.bridge;
   set(settings.login_timeout, "login-timeout", between(kShortestTimeout, kLongestTimeout));
   set(settings.idle_timeout, "idle-timeout", between(kShortestIdleTimeout, kLongestTimeout));
+  set(settings.tls_handshake_timeout, "tls-handshake-timeout",
+      between(kShortestTimeout, kLongestTimeout));
+  set(settings.write_timeout, "write-timeout", between(kShortestTimeout, kLongestTimeout));
+  set(settings.connect_timeout, "connect-timeout", between(kShortestTimeout, kLongestTimeout));
+  check_timeouts();
   set(settings.upstream_keepalive, "upstream-keepalive", between(seconds(0), kLongestKeepalive));
   set(settings.read_ahead_octets, "read-ahead",
       size_or_none(kLeastReadAhead, kMostReadAhead, "nothing"));
@@ -324,38 +347,45 @@ void Checker::set_limits() {
   set(config_.session.threads, "threads", up_to<unsigned>(kMostThreads));
 }
 
+/// A part of a time cannot be longer than the whole; a default that would be is cut.
+void Checker::check_timeouts() {
+  bridge::Settings& settings = config_.session.bridge;
+  const auto fit = [this](std::chrono::milliseconds& part, std::string_view name,
+                          std::chrono::milliseconds whole, std::string_view whole_name) {
+    if (part <= whole || !error_.empty()) return;
+    if (const Given* const asked = given(name)) {
+      fail(name, asked->origin,
+           std::to_string(part.count() / 1000) + " seconds are more than the " +
+               std::to_string(whole.count() / 1000) + " of --" + std::string(whole_name) +
+               ", of which they are a part; lower this one or raise that one");
+    }
+    part = whole;
+  };
+  fit(settings.tls_handshake_timeout, "tls-handshake-timeout", settings.login_timeout,
+      "login-timeout");
+  fit(settings.connect_timeout, "connect-timeout", settings.upstream_timeout, "upstream-timeout");
+}
+
 void Checker::set_cache() {
   set(config_.cache_memory, "cache-memory",
       size_or_none(kLeastCacheMemory, kMostCacheMemory, "no cache"));
   set(config_.cache_file, "cache-file", parse_path);
-  if (config_.cache_file.empty() || !error_.empty()) return;
-  const Given& file = *given("cache-file");
-  if (config_.cache_memory == 0) {
-    fail("cache-file", file.origin,
-         "there is no cache to keep; leave it out, or give --cache-memory more than 0");
-    return;
-  }
-  std::string directory = std::filesystem::path(config_.cache_file).parent_path().string();
-  if (directory.empty()) directory = ".";
-  const std::string reason = host_.why_no_directory(directory);
-  if (!reason.empty()) {
-    fail("cache-file", file.origin,
-         "cannot make " + log::quoted(config_.cache_file) + " in " + log::quoted(directory) + ": " +
-             reason +
-             "; right would be a file in an existing directory that popbridge may write in");
-  }
+  if (config_.cache_file.empty() || config_.cache_memory > 0) return;
+  fail("cache-file", given("cache-file")->origin,
+       "there is no cache to keep; leave it out, or give --cache-memory more than 0");
 }
 
 void Checker::set_logging() {
   set(config_.log_level, "log-level", one_of(kLevelChoices));
   set(config_.session.wire_log_directory, "wire-log", parse_path);
-  if (config_.session.wire_log_directory.empty() || !error_.empty()) return;
-  const std::string reason = host_.why_no_directory(config_.session.wire_log_directory);
-  if (!reason.empty()) {
-    fail("wire-log", given("wire-log")->origin,
-         "cannot write in " + log::quoted(config_.session.wire_log_directory) + ": " + reason +
-             "; right would be an existing directory");
-  }
+}
+
+void Checker::set_user() {
+  set(config_.identity, "user", [this](std::string_view text) -> Parsed<std::optional<Identity>> {
+    auto identity = host_.find_user(std::string(text));
+    if (!identity) return std::unexpected(identity.error());
+    return *std::move(identity);
+  });
 }
 
 /// --allow-cleartext beside the listeners it is about.
@@ -451,23 +481,29 @@ std::expected<Config, std::string> make_config(const Values& values, const Host&
   return Checker(values, host).run();
 }
 
-std::expected<void, std::string> load_tls(Config& config, const Values& values) {
-  const auto failed = [&values](std::string_view name, const std::string& reason) {
-    return std::unexpected(reason + " (" + values.at(name).front().origin + ")");
+std::expected<void, std::string> check_directories(const Config& config, const Values& values,
+                                                   const Host& host) {
+  const auto failed = [&values](std::string_view name, const std::string& text) {
+    return std::unexpected(blame(name, values.at(name).front().origin) + text);
   };
-  if (config.upstream.security != UpstreamSecurity::kInsecure) {
-    auto upstream = tls::ClientContext::make(config.upstream.host, config.upstream_ca_file);
-    if (!upstream) {
-      return failed(config.upstream_ca_file.empty() ? "upstream" : "upstream-ca", upstream.error());
+  if (!config.cache_file.empty()) {
+    std::string directory = std::filesystem::path(config.cache_file).parent_path().string();
+    if (directory.empty()) directory = ".";
+    const std::string reason = host.why_no_directory(directory);
+    if (!reason.empty()) {
+      return failed("cache-file",
+                    "cannot make " + log::quoted(config.cache_file) + " in " +
+                        log::quoted(directory) + ": " + reason +
+                        "; right would be a file in an existing directory that popbridge may "
+                        "write in");
     }
-    config.session.upstream_tls = *std::move(upstream);
   }
-  if (!config.certificate_file.empty()) {
-    auto listener = tls::ServerContext::make(config.certificate_file, config.key_file);
-    if (!listener) return failed("tls-cert", listener.error());
-    config.session.listener_tls = *std::move(listener);
-  }
-  return {};
+  const std::string& wire_log = config.session.wire_log_directory;
+  if (wire_log.empty()) return {};
+  const std::string reason = host.why_no_directory(wire_log);
+  if (reason.empty()) return {};
+  return failed("wire-log", "cannot write in " + log::quoted(wire_log) + ": " + reason +
+                                "; right would be an existing directory");
 }
 
 }  // namespace popbridge::app

@@ -80,6 +80,11 @@ struct RetrievalFailed {
   std::uint32_t uid;
   std::string reason;
 };
+/// QUIT is about to remove messages that the client asked for with RETR and was not given.
+struct DeletesUnread {
+  std::uint64_t messages;
+  std::string uids;  ///< the first of them
+};
 struct UpdateFailed {
   std::uint64_t asked;
   std::uint64_t remaining;
@@ -100,6 +105,6 @@ struct SessionEnded {
 using Action =
     std::variant<ConnectUpstream, SecureUpstream, CloseUpstream, KeepUpstream, SecureClient,
                  CloseClient, LoginAccepted, LoginRefused, UpstreamReached, UpstreamUnreachable,
-                 UpstreamTrouble, RetrievalFailed, UpdateFailed, SessionEnded>;
+                 UpstreamTrouble, RetrievalFailed, DeletesUnread, UpdateFailed, SessionEnded>;
 
 }  // namespace popbridge::bridge

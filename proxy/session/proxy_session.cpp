@@ -53,7 +53,7 @@ std::string random_tag_prefix() {
 
 ProxySession::ProxySession(Admission::Permit permit, SessionRegistry& registry,
                            net::EventLoop& loop, const Settings& settings, Counters& counters,
-                           UpstreamPool& pool, log::Logger& logger,
+                           UpstreamPool& pool, net::Resolver& resolver, log::Logger& logger,
                            std::unique_ptr<net::TcpStream> client, ListenerKind kind)
     : id_(permit.id()),
       registry_(registry),
@@ -62,6 +62,7 @@ ProxySession::ProxySession(Admission::Permit permit, SessionRegistry& registry,
       counters_(counters),
       gate_(std::move(permit), counters.throttle, counters.health, client->peer().network()),
       pool_(pool),
+      resolver_(resolver),
       kind_(kind),
       log_(logger, id_, client->peer().ip),
       bridge_(settings.bridge, counters.read_ahead, policy_for(settings, client->peer(), kind),
@@ -83,10 +84,13 @@ void ProxySession::start() {
   }
   if (kind_ == ListenerKind::kTls) {
     securing_client_ = true;
-    client_ = tls::Stream::accept(loop_, std::move(client_), settings_.listener_tls, {}, [this] {
-      securing_client_ = false;
-      pump();
-    });
+    bridge_.client_handshake_begins();
+    client_ =
+        tls::Stream::accept(loop_, std::move(client_), settings_.listener_tls->get(), {}, [this] {
+          securing_client_ = false;
+          bridge_.client_secured();
+          pump();
+        });
   }
   client_->set_observer(&client_side_);
   pump();
@@ -139,8 +143,7 @@ void ProxySession::pump() {
 void ProxySession::watch_queue() {
   if (!client_) return;
   const std::size_t queued = client_->queued_bytes();
-  if (queued < client_queued_) bridge_.client_progressed(loop_.now());
-  client_queued_ = queued;
+  bridge_.set_client_queued(queued, loop_.now());
   flow_.update(queued);
   bridge_.set_client_congested(flow_.congested(), loop_.now());
 }
@@ -203,7 +206,15 @@ void ProxySession::settle() {
 }
 
 void ProxySession::on_timer() {
+  look_at_client();
   pump();
+}
+
+/// Its system may take octets that the kernel holds for it, long before there is room for more.
+void ProxySession::look_at_client() {
+  const std::size_t octets = client_ ? client_->unacknowledged_bytes() : 0;
+  if (octets < client_unacknowledged_) bridge_.client_progressed(loop_.now());
+  client_unacknowledged_ = octets;
 }
 
 void ProxySession::take_traces() {
@@ -223,7 +234,7 @@ void ProxySession::perform(const bridge::ConnectUpstream& action) {
   if (action.login && hold_back(gate_.may_connect(now))) return;
   connect_begun_ = now;
   connector_ = std::make_unique<net::Connector>(
-      loop_, settings_.upstream_host, settings_.upstream_port,
+      loop_, resolver_, settings_.upstream_port,
       [this](auto connected) { on_upstream_connected(std::move(connected)); });
 }
 
@@ -339,12 +350,12 @@ void ProxySession::perform(bridge::SecureClient) {
   flush_client();  // the +OK belongs in front of TLS
   const std::string first_octets = bridge_.client().take_unparsed_input();
   securing_client_ = true;
-  client_ =
-      tls::Stream::accept(loop_, std::move(client_), settings_.listener_tls, first_octets, [this] {
-        securing_client_ = false;
-        bridge_.client_secured();
-        pump();
-      });
+  client_ = tls::Stream::accept(loop_, std::move(client_), settings_.listener_tls->get(),
+                                first_octets, [this] {
+                                  securing_client_ = false;
+                                  bridge_.client_secured();
+                                  pump();
+                                });
   client_->set_observer(&client_side_);
 }
 
@@ -383,7 +394,7 @@ void ProxySession::ClientSide::on_written() {
 }
 
 void ProxySession::ClientSide::on_closed(const net::StreamError& error) {
-  if (!session_.closing_client_) session_.log_.client_trouble(error.text);
+  if (!session_.closing_client_) session_.log_.client_trouble(error);
   session_.client_.reset();
   session_.bridge_.client_lost("client-lost");
   session_.pump();
@@ -400,7 +411,7 @@ std::span<char> ProxySession::UpstreamSide::read_space() {
 
 void ProxySession::UpstreamSide::on_read(std::size_t count) {
   if (imap::ClientSession* engine = session_.bridge_.upstream()) engine->received(count);
-  session_.bridge_.upstream_progressed(session_.loop_.now());
+  session_.bridge_.upstream_progressed(session_.loop_.now(), count);
   session_.pump();
 }
 

@@ -14,6 +14,7 @@
 #include "net/byte_stream.hpp"
 #include "net/connector.hpp"
 #include "net/event_loop.hpp"
+#include "net/resolver.hpp"
 #include "net/tcp_stream.hpp"
 #include "net/timer.hpp"
 #include "session/flow_control.hpp"
@@ -33,7 +34,8 @@ class ProxySession {
   /// References must outlive the session. Nothing happens before start().
   ProxySession(Admission::Permit permit, SessionRegistry& registry, net::EventLoop& loop,
                const Settings& settings, Counters& counters, UpstreamPool& pool,
-               log::Logger& logger, std::unique_ptr<net::TcpStream> client, ListenerKind kind);
+               net::Resolver& resolver, log::Logger& logger, std::unique_ptr<net::TcpStream> client,
+               ListenerKind kind);
   ProxySession(const ProxySession&) = delete;
   ProxySession& operator=(const ProxySession&) = delete;
   ~ProxySession();
@@ -102,6 +104,7 @@ class ProxySession {
   [[nodiscard]] bool take_kept_upstream();
   void on_upstream_connected(std::expected<std::unique_ptr<net::TcpStream>, std::string> connected);
   void on_timer();
+  void look_at_client();
 
   std::uint64_t id_;
   SessionRegistry& registry_;
@@ -110,6 +113,7 @@ class ProxySession {
   Counters& counters_;
   LoginGate gate_;
   UpstreamPool& pool_;
+  net::Resolver& resolver_;  ///< of the upstream
   ListenerKind kind_;
   SessionLog log_;
   bridge::Bridge bridge_;
@@ -121,8 +125,8 @@ class ProxySession {
   std::unique_ptr<log::WireLog> wire_log_;
   net::Timer timer_;
   FlowControl flow_;
+  std::size_t client_unacknowledged_ = 0;  ///< at the last look
   std::chrono::milliseconds connect_begun_{};
-  std::size_t client_queued_ = 0;  ///< at the last look, to see a slow reader's progress
   bool securing_client_ = false;
   bool securing_upstream_ = false;
   bool closing_client_ = false;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "pop3/server_session.hpp"
+
 namespace popbridge::session {
 namespace {
 
@@ -42,6 +44,12 @@ std::string_view advice(pop3::ResponseCode code) {
       return "not the client's fault: look at the mail server and the network";
   }
   return {};
+}
+
+/// What no mail program does, and fail2ban looks for.
+bool is_abuse(std::string_view reason) {
+  return reason == sentence(pop3::EndReason::kTooManyBadCommands) ||
+         reason == sentence(pop3::EndReason::kLineTooLong);
 }
 
 }  // namespace
@@ -121,6 +129,14 @@ void SessionLog::report(const bridge::RetrievalFailed& report) const {
                      .field("reason", report.reason));
 }
 
+void SessionLog::report(const bridge::DeletesUnread& report) const {
+  logger_->write(log::Level::kWarning,
+                 line("deletes-unread")
+                     .field("messages", report.messages)
+                     .field("uids", report.uids)
+                     .field("advice", "the client removes what it asked for and was not given"));
+}
+
 void SessionLog::report(const bridge::UpdateFailed& report) const {
   logger_->write(log::Level::kWarning, line("update-failed")
                                            .field("asked", report.asked)
@@ -140,11 +156,14 @@ void SessionLog::report(const bridge::SessionEnded& report) const {
                        .field("wasted", report.wasted);
   if (!report.user.empty()) text.field("user", report.user);
   // Health checks connect and close, many times a minute.
-  logger_->write(report.user.empty() ? log::Level::kDebug : log::Level::kInfo, text);
+  const bool is_noise =
+      report.user.empty() && !is_abuse(report.reason) && !report.reason.ends_with("-timeout");
+  logger_->write(is_noise ? log::Level::kDebug : log::Level::kInfo, text);
 }
 
-void SessionLog::client_trouble(std::string_view reason) const {
-  logger_->write(log::Level::kInfo, line("client-lost").field("reason", reason));
+void SessionLog::client_trouble(const net::StreamError& error) const {
+  logger_->write(error.silent ? log::Level::kDebug : log::Level::kInfo,
+                 line("client-lost").field("reason", error.text));
 }
 
 void SessionLog::wire_log_trouble(std::string_view reason) const {

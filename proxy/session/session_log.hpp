@@ -8,6 +8,7 @@
 
 #include "bridge/action.hpp"
 #include "log/log.hpp"
+#include "net/byte_stream.hpp"
 #include "session/upstream_health.hpp"
 
 namespace popbridge::session {
@@ -30,10 +31,11 @@ class SessionLog {
   void upstream_back(const UpstreamHealth::Back& back) const;
   void report(const bridge::UpstreamTrouble& report) const;
   void report(const bridge::RetrievalFailed& report) const;
+  void report(const bridge::DeletesUnread& report) const;
   void report(const bridge::UpdateFailed& report) const;
   void report(const bridge::SessionEnded& report) const;
-  /// A client connection that failed; `reason` from the stream.
-  void client_trouble(std::string_view reason) const;
+  /// A client connection that failed.
+  void client_trouble(const net::StreamError& error) const;
   void wire_log_trouble(std::string_view reason) const;
 
  private:

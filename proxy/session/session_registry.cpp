@@ -87,6 +87,7 @@ SessionRegistry::SessionRegistry(net::EventLoop& loop, const Settings& settings,
       settings_(settings),
       logger_(logger),
       counters_(counters),
+      resolver_(loop, settings.upstream_host),
       pool_(loop, hash, settings.bridge.upstream_keepalive,
             settings.max_sessions / std::max(1U, settings.threads)),
       sweep_(loop, [this] { sweep(); }),
@@ -112,8 +113,9 @@ void SessionRegistry::accept(std::unique_ptr<net::TcpStream> client, ListenerKin
     return;
   }
   const std::uint64_t id = permit->id();
-  auto session = std::make_unique<ProxySession>(*std::move(permit), *this, loop_, settings_,
-                                                counters_, pool_, logger_, std::move(client), kind);
+  auto session =
+      std::make_unique<ProxySession>(*std::move(permit), *this, loop_, settings_, counters_, pool_,
+                                     resolver_, logger_, std::move(client), kind);
   ProxySession& started = *session;
   sessions_.emplace(id, std::move(session));
   started.start();

@@ -13,6 +13,7 @@
 #include "bridge/read_ahead_budget.hpp"
 #include "log/log.hpp"
 #include "net/event_loop.hpp"
+#include "net/resolver.hpp"
 #include "net/tcp_stream.hpp"
 #include "net/timer.hpp"
 #include "session/admission.hpp"
@@ -78,7 +79,8 @@ class SessionRegistry {
   const Settings& settings_;
   log::Logger& logger_;
   Counters& counters_;
-  UpstreamPool pool_;  ///< outlives the sessions, which leave their connections to it
+  net::Resolver resolver_;  ///< of the upstream, for all sessions
+  UpstreamPool pool_;       ///< outlives the sessions, which leave their connections to it
   std::unordered_map<std::uint64_t, std::unique_ptr<ProxySession>> sessions_;
   std::vector<std::uint64_t> retired_;
   std::list<Refused> refused_;  ///< clients that are being told so

@@ -10,6 +10,7 @@
 
 #include "bridge/settings.hpp"
 #include "tls/context.hpp"
+#include "tls/current_context.hpp"
 
 namespace popbridge::session {
 
@@ -21,7 +22,7 @@ struct Settings {
   std::string upstream_host;  ///< never empty
   std::uint16_t upstream_port = 993;
   std::shared_ptr<const tls::ClientContext> upstream_tls;  ///< null for imap+insecure
-  std::shared_ptr<const tls::ServerContext> listener_tls;  ///< null without --tls-cert
+  std::shared_ptr<tls::CurrentContext> listener_tls;       ///< null without --tls-cert
   AllowCleartext allow_cleartext = AllowCleartext::kLoopback;
   std::size_t max_sessions = 1000;  ///< in the whole process
   std::size_t max_sessions_per_address = 1000;
