@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "pop3/server_session.hpp"
+
 namespace popbridge::session {
 namespace {
 
@@ -37,6 +39,12 @@ std::string_view advice(pop3::ResponseCode code) {
       return "not the client's fault: look at the mail server and the network";
   }
   return {};
+}
+
+/// Whoever set the client up wants to read this.
+bool tells_a_mistake(std::string_view reason) {
+  return reason == pop3::sentence(pop3::EndReason::kTlsInClear) ||
+         reason == pop3::sentence(pop3::EndReason::kHttp);
 }
 
 }  // namespace
@@ -112,7 +120,8 @@ void SessionLog::report(const bridge::SessionEnded& report) const {
                        .field("wasted", report.wasted);
   if (!report.user.empty()) text.field("user", report.user);
   // Health checks connect and close, many times a minute.
-  logger_->write(report.user.empty() ? log::Level::kDebug : log::Level::kInfo, text);
+  const bool ordinary = report.user.empty() && !tells_a_mistake(report.reason);
+  logger_->write(ordinary ? log::Level::kDebug : log::Level::kInfo, text);
 }
 
 void SessionLog::client_trouble(std::string_view reason) const {
