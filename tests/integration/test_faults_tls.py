@@ -364,6 +364,22 @@ class Sharing(FaultTest):
                      for command in bench.server.named("LOGIN")]
             self.assertEqual(users, [b"joe", b"joe", b"eve"])
 
+    def test_a_kept_connection_is_its_users_and_its_passwords_only(self):
+        """B12: and one process has one upstream with one TLS policy, so all kept ones are alike."""
+        with Bench(options=("--upstream-keepalive", 60, "--threads", 1)) as bench:
+            def logins():
+                return len(bench.server.named("LOGIN"))
+            bench.login().quit()
+            self.assertEqual(logins(), 1)
+            self.assert_code(bench.try_login("wrong")[1], "AUTH")
+            self.assertEqual(logins(), 2)
+            client, status = bench.try_login(user="eve")
+            self.assert_code(status, "OK")
+            client.quit()
+            self.assertEqual(logins(), 3)
+            bench.login().quit()  # on the connection that joe left behind
+            self.assertEqual(logins(), 3)
+
 
 if __name__ == "__main__":
     unittest.main()
