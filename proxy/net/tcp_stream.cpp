@@ -1,11 +1,13 @@
 #include "net/tcp_stream.hpp"
 
 #include <chrono>
+#include <linux/sockios.h>
 #include <memory>
 #include <utility>
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "net/socket_address.hpp"
@@ -92,7 +94,7 @@ void TcpStream::Core::close() {
 void TcpStream::Core::die(std::string text) {
   StreamObserver* told = observer;
   close();
-  if (told != nullptr) told->on_closed(StreamError{std::move(text)});
+  if (told != nullptr) told->on_closed(StreamError{std::move(text), !heard_});
 }
 
 // --- reading ---
@@ -156,6 +158,7 @@ void TcpStream::Core::on_read(uv_stream_t* stream, ssize_t count, const uv_buf_t
 }
 
 void TcpStream::Core::received(std::size_t count) {
+  heard_ = true;
   read_since_failure_ = true;
   wrote_ = false;
   if (!finishing && observer != nullptr) observer->on_read(count);
@@ -247,6 +250,12 @@ void TcpStream::Core::write_done(int status) {
 std::size_t TcpStream::Core::queued_bytes() const {
   return uv_stream_get_write_queue_size(reinterpret_cast<const uv_stream_t*>(&tcp)) +
          pending_.size();
+}
+
+std::size_t TcpStream::Core::unacknowledged_bytes() const {
+  int in_kernel = 0;
+  if (::ioctl(descriptor_of(tcp), SIOCOUTQ, &in_kernel) != 0) in_kernel = 0;
+  return queued_bytes() + static_cast<std::size_t>(in_kernel);
 }
 
 void TcpStream::Core::fail_later(int uv_error) {
@@ -374,6 +383,10 @@ void TcpStream::write(std::string_view octets) {
 
 std::size_t TcpStream::queued_bytes() const {
   return core_ != nullptr ? core_->queued_bytes() : 0;
+}
+
+std::size_t TcpStream::unacknowledged_bytes() const {
+  return core_ != nullptr ? core_->unacknowledged_bytes() : 0;
 }
 
 void TcpStream::close_after_flush() {

@@ -29,6 +29,7 @@ class TcpStream final : public ByteStream {
   [[nodiscard]] std::size_t write_unit() const override { return kWriteOctets; }
   void set_gathering(bool) override {}  ///< one call is one write
   [[nodiscard]] std::size_t queued_bytes() const override;
+  [[nodiscard]] std::size_t unacknowledged_bytes() const override;
   void close_after_flush() override;
   void abort() override;
   /// Says why nothing comes of this connection, and closes it now: for a client that cannot be
