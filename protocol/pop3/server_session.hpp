@@ -67,7 +67,10 @@ enum class EndReason : std::uint8_t {
   kLineTooLong,
   kBodyAborted,
   kEndedByServer,
+  kTlsInClear,
+  kHttp,
 };
+/// Also for the log, which tells the last two to whoever set the client up.
 [[nodiscard]] std::string_view sentence(EndReason reason);
 /// Last event of a session. Send what is pending (nothing, after kBodyAborted), then close.
 struct SessionOver {
@@ -213,6 +216,7 @@ class ServerSession {
   [[nodiscard]] std::size_t largest_line() const;
   void set_state(State state);
   void end(EndReason reason);
+  [[nodiscard]] bool tls_in_clear() const;
   [[nodiscard]] bool client_is_done() const;
   void reject_long_line();
 

@@ -10,8 +10,11 @@
 #include "session/proxy_session.hpp"
 
 namespace popbridge::session {
+namespace {
 
-constexpr std::string_view kRefusal = "-ERR [SYS/TEMP] too many connections, try again later\r\n";
+constexpr std::string_view kTooMany = "-ERR [SYS/TEMP] too many connections, try again later\r\n";
+
+}  // namespace
 
 /// A client that is told why it cannot come in. Destroying it drops the connection.
 class SessionRegistry::Refused final : public net::StreamObserver {
@@ -20,7 +23,7 @@ class SessionRegistry::Refused final : public net::StreamObserver {
           Admission::Goodbye goodbye)
       : registry_(registry), client_(std::move(client)), goodbye_(std::move(goodbye)) {
     client_->set_observer(this);
-    client_->write(kRefusal);
+    client_->write(kTooMany);
     client_->close_after_flush();
   }
   Refused(const Refused&) = delete;
@@ -137,12 +140,9 @@ void SessionRegistry::refuse(std::unique_ptr<net::TcpStream> client, ListenerKin
   if (kind != ListenerKind::kPlain) return;
   if (auto goodbye = counters_.admission.say_goodbye()) {
     refused_.emplace_back(*this, std::move(client), *std::move(goodbye));
-    return;
+  } else {
+    client->refuse(kTooMany);
   }
-  // In a flood nobody is waited for: the kernel has these octets, and sends them unless the client
-  // has said something already.
-  client->write(kRefusal);
-  client->abort();
 }
 
 /// Asked for by the admission, perhaps on behalf of another worker.

@@ -45,7 +45,7 @@ TEST_CASE("Both ends know both addresses") {
   fixture.require_clean_end();
 }
 
-TEST_CASE("Octets arrive in order in both directions, whatever the sizes of writes and reads") {
+TEST_CASE("M6: Octets arrive in order in both directions, whatever the sizes of writes and reads") {
   LoopFixture fixture;
   {
     TcpPair pair = test::connect_pair(fixture);
@@ -247,7 +247,7 @@ TEST_CASE("A failing write is told later, never inside write(), also to a paused
   fixture.require_clean_end();
 }
 
-TEST_CASE("What arrived before a write failed is delivered before the failure is told") {
+TEST_CASE("M5: What arrived before a write failed is delivered before the failure is told") {
   LoopFixture fixture;
   {
     RawPair pair(fixture);
@@ -339,6 +339,52 @@ TEST_CASE("close_after_flush gives up on a client that never closes, and on one 
   fixture.require_clean_end();
 }
 
+TEST_CASE("M6: the octets of a write are the stream's own until they are sent") {
+  LoopFixture fixture;
+  {
+    TcpPair pair = test::connect_pair(fixture);
+    Recorder client;
+    pair.client->set_observer(&client);
+    const std::string sent = pattern(20 * kMiB);
+    std::string octets = sent;
+    // More than the kernel takes at once: the rest is queued, then gathered behind it.
+    for (std::size_t at = 0; at < octets.size(); at += octets.size() / 4) {
+      pair.server->write(std::string_view(octets).substr(at, octets.size() / 4));
+    }
+    CHECK(pair.server->queued_bytes() > 0);
+    std::ranges::fill(octets, '#');
+    octets = {};
+    pair.client->set_reading(true);
+    fixture.run_until([&] { return client.received.size() == sent.size(); });
+    CHECK((client.received == sent));
+  }
+  fixture.require_clean_end();
+}
+
+TEST_CASE("M4: closing twice, writing to what is closed and closing with a write under way") {
+  LoopFixture fixture;
+  for (const bool write_under_way : {false, true}) {
+    RawPair pair(fixture);
+    Recorder server;
+    pair.server->set_observer(&server);
+    pair.server->set_reading(true);
+    if (write_under_way) pair.server->write(pattern(20 * kMiB));
+    pair.server->abort();
+    pair.server->abort();
+    pair.server->close_after_flush();
+    pair.server->write("nothing");
+    pair.server->refuse("nothing");
+    pair.server->set_reading(true);
+    CHECK(pair.server->queued_bytes() == 0);
+    // The write's callback comes with UV_ECANCELED, when its owner is gone already.
+    pair.server.reset();
+    fixture.settle();
+    CHECK_FALSE(server.closed.has_value());
+    CHECK(server.written == 0);
+  }
+  fixture.require_clean_end();
+}
+
 TEST_CASE("L4: a client that is refused reads why, and costs no descriptor from then on") {
   LoopFixture fixture;
   for (const bool talks_first : {false, true}) {
@@ -355,7 +401,7 @@ TEST_CASE("L4: a client that is refused reads why, and costs no descriptor from 
   fixture.require_clean_end();
 }
 
-TEST_CASE("After abort() nothing is called and nothing is sent any more") {
+TEST_CASE("M4: After abort() nothing is called and nothing is sent any more") {
   LoopFixture fixture;
   {
     TcpPair pair = test::connect_pair(fixture);
@@ -377,7 +423,7 @@ TEST_CASE("After abort() nothing is called and nothing is sent any more") {
   fixture.require_clean_end();
 }
 
-TEST_CASE("A stream may be destroyed or aborted in every callback") {
+TEST_CASE("M4: A stream may be destroyed or aborted in every callback") {
   LoopFixture fixture;
   {
     const int callback = GENERATE(0, 1, 2, 3, 4);
@@ -418,7 +464,7 @@ TEST_CASE("A stream may be destroyed or aborted in every callback") {
   fixture.require_clean_end();
 }
 
-TEST_CASE("close_after_flush from a reading callback, and destruction behind it, is legal") {
+TEST_CASE("M4: close_after_flush from a reading callback, and destruction behind it, is legal") {
   LoopFixture fixture;
   {
     const bool in_space = GENERATE(true, false);
@@ -464,7 +510,7 @@ TEST_CASE("An observer can be replaced or taken away between callbacks") {
   fixture.require_clean_end();
 }
 
-TEST_CASE("Hundreds of connections come and go without a trace") {
+TEST_CASE("M4: Hundreds of connections come and go without a trace") {
   LoopFixture fixture;
   for (int i = 0; i < 300; ++i) {
     TcpPair pair = test::connect_pair(fixture);

@@ -280,12 +280,33 @@ TEST_CASE("an endless line stops being read before it is a burden") {
   CHECK(session.state() == State::kOver);
 }
 
-TEST_CASE("three bad commands in a row before login end the session, and nothing is echoed") {
+TEST_CASE("A9: an HTTP request ends the session at its first line, and nothing is echoed") {
+  for (const char* method : {"GET", "POST", "HEAD", "PUT", "OPTIONS", "CONNECT", "PRI"}) {
+    Dialogue dialogue;
+    const std::string last =
+        dialogue.expect_over(EndReason::kHttp, std::string(method) +
+                                                   " /<script> HTTP/1.1\r\n\r\nUSER a\r\nPASS "
+                                                   "b\r\n");
+    CHECK(last == "-ERR Unknown command\r\n");
+  }
+}
+
+TEST_CASE("A15: TLS in clear ends the session at its first octet, unanswered") {
   Dialogue dialogue;
-  const std::string last =
-      dialogue.expect_over(EndReason::kTooManyBadCommands,
-                           "GET /<script> HTTP/1.1\r\nHost: mail.example.org\r\nCookie: "
-                           "secret\r\n\r\nUSER a\r\nPASS b\r\n");
+  CHECK(dialogue.expect_over(EndReason::kTlsInClear, "\x16") == "");
+  Dialogue later;
+  CHECK(later.say("CAPA\r\n").starts_with("+OK"));
+  CHECK(later.expect_over(EndReason::kTlsInClear, "\x16\x03\x01\nUSER a\r\n") == "");
+  // In a login that has begun it is an octet like another.
+  Dialogue inside = logged_in();
+  CHECK(is_error(inside.say("\x16\r\n")));
+}
+
+TEST_CASE("A9: three bad commands in a row before login end the session, and nothing is echoed") {
+  Dialogue dialogue;
+  const std::string last = dialogue.expect_over(EndReason::kTooManyBadCommands,
+                                                "<script>\r\nHost: mail.example.org\r\nCookie: "
+                                                "secret\r\n\r\nUSER a\r\nPASS b\r\n");
   CHECK(last == "-ERR Unknown command\r\n-ERR Unknown command\r\n-ERR Unknown command\r\n");
 
   Dialogue mixed;
