@@ -39,6 +39,7 @@ constexpr std::uint64_t kMostCacheMemory = 1024UL * 1024 * 1024 * 1024;
 constexpr std::uint64_t kLeastReadAhead = 4UL * 1024;
 constexpr std::uint64_t kMostReadAhead = 1024UL * 1024 * 1024;
 constexpr std::uint64_t kMostReadAheadTotal = kMostCacheMemory;
+constexpr std::uint64_t kLeastMemoryLimit = 4UL * 1024 * 1024;
 /// Servers may close what idles for 30 minutes (RFC 9051 section 5.4).
 constexpr seconds kLongestKeepalive = std::chrono::minutes(25);
 constexpr std::size_t kMostListeners = 64;
@@ -122,6 +123,7 @@ class Checker {
     set_logging();
     check_clear_text();
     check_descriptors();
+    check_memory();
     if (!error_.empty()) return std::unexpected(std::move(error_));
     return std::move(config_);
   }
@@ -171,6 +173,8 @@ class Checker {
   void set_logging();
   void check_clear_text();
   void check_descriptors();
+  void check_memory();
+  void check_sessions_fit(std::uint64_t cache);
   void notice(Level level, const Line& line) { config_.notices.push_back({level, line}); }
 
   const Values& values_;
@@ -311,6 +315,8 @@ void Checker::set_limits() {
       size_or_none(kLeastReadAhead, kMostReadAhead, "nothing"));
   set(config_.session.read_ahead_total_octets, "read-ahead-total",
       size_or_none(kLeastReadAhead, kMostReadAheadTotal, "nothing"));
+  set(config_.memory_limit, "memory-limit",
+      [](std::string_view text) { return parse_size(text, kLeastMemoryLimit, kMostCacheMemory); });
   set(config_.session.drain_timeout, "drain-timeout", between(seconds(0), kLongestDrainTimeout));
   set(config_.session.max_sessions, "max-sessions", up_to<std::size_t>(kMostSessions));
   set(settings.max_messages, "max-messages", up_to<std::size_t>(kMostMessages));
@@ -425,6 +431,72 @@ void Checker::check_descriptors() {
   notice(Level::kInfo, Line("max-sessions-lowered")
                            .field("max_sessions", most)
                            .field("file_descriptors", host_.descriptors));
+}
+
+/// --memory-limit beside what is a part of it. What was not given gives way.
+void Checker::check_memory() {
+  if (!error_.empty()) return;
+  constexpr std::uint64_t kMebi = 1024UL * 1024;
+  std::uint64_t& limit = config_.memory_limit;
+  session::Settings& settings = config_.session;
+  const auto in_mebi = [](std::uint64_t octets) {
+    return std::to_string((octets + kMebi - 1) / kMebi) + "M";
+  };
+  const std::uint64_t turns = 4UL * settings.threads * session::MemoryShare::kTurnOctets;
+  if (given("memory-limit") == nullptr) {
+    const std::uint64_t parts = 2 * (config_.cache_memory + settings.read_ahead_total_octets);
+    const std::uint64_t needed = settings.max_sessions * kMemoryPerSession + parts + turns;
+    limit = std::max(kDefaultMemoryLimit, needed);
+    // Of a machine or container that has less, half: the rest is the kernel's, and the program.
+    if (needed < host_.memory / 2) limit = std::min(limit, host_.memory / 2);
+  }
+  const auto fit = [&](auto& part, std::string_view name, std::uint64_t most) {
+    if (part <= most) return;
+    if (const Given* const asked = given(name)) {
+      fail(name, asked->origin,
+           in_mebi(part) + " are more than --memory-limit " + in_mebi(limit) +
+               " has for it; right would be at most " + in_mebi(most - most % kMebi) +
+               ", or a larger --memory-limit");
+    }
+    part = most;
+  };
+  fit(config_.cache_memory, "cache-memory", given("cache-memory") ? limit / 2 : limit / 8);
+  fit(settings.read_ahead_total_octets, "read-ahead-total",
+      given("read-ahead-total") ? limit / 2 : limit / 4);
+  // What is to be written to the file waits in memory, too.
+  const std::uint64_t caches = config_.cache_file.empty() ? 1 : 2;
+  const std::uint64_t cache = std::min(limit, config_.cache_memory * caches);
+  if (!error_.empty()) return;
+  if (limit < cache + turns + kMemoryPerSession) {
+    fail("memory-limit", given("memory-limit") ? given("memory-limit")->origin : "default",
+         in_mebi(limit) + " are too few for " + std::to_string(settings.threads) +
+             " worker threads and the cache; right would be at least " +
+             in_mebi(cache + turns + kMemoryPerSession));
+    return;
+  }
+  settings.memory_octets = limit - cache;
+  check_sessions_fit(cache);
+}
+
+void Checker::check_sessions_fit(std::uint64_t cache) {
+  session::Settings& settings = config_.session;
+  const std::uint64_t most = settings.memory_octets / kMemoryPerSession;
+  if (settings.max_sessions <= most) return;
+  constexpr std::uint64_t kMebi = 1024UL * 1024;
+  if (const Given* const asked = given("max-sessions")) {
+    const std::uint64_t needed = settings.max_sessions * kMemoryPerSession + cache;
+    fail("max-sessions", asked->origin,
+         std::to_string(settings.max_sessions) +
+             " sessions do not fit into --memory-limit; right "
+             "would be --memory-limit " +
+             std::to_string((needed + kMebi - 1) / kMebi) + "M, or at most " +
+             std::to_string(most) + " sessions");
+    return;
+  }
+  settings.max_sessions = most;
+  notice(Level::kInfo, Line("max-sessions-lowered")
+                           .field("max_sessions", most)
+                           .field("memory_limit", config_.memory_limit));
 }
 
 }  // namespace

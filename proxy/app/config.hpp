@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <expected>
 #include <string>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "app/values.hpp"
 #include "log/log.hpp"
 #include "net/address.hpp"
+#include "session/memory_share.hpp"
 #include "session/settings.hpp"
 
 namespace popbridge::app {
@@ -22,6 +24,10 @@ struct Notice {
 };
 
 inline constexpr std::size_t kDefaultCacheMemory = 64UL * 1024 * 1024;
+inline constexpr std::uint64_t kDefaultMemoryLimit = 512UL * 1024 * 1024;
+/// What --memory-limit must have for each of --max-sessions: its reserve, and room for those at
+/// work.
+inline constexpr std::uint64_t kMemoryPerSession = session::MemoryShare::kReserveOctets / 3 * 4;
 
 struct Config {
   /// Complete but for the TLS contexts, which load_tls() makes.
@@ -32,8 +38,9 @@ struct Config {
   std::string key_file;
   std::vector<net::Address> listen;  ///< one of the two lists has something in it
   std::vector<net::Address> listen_tls;
-  std::size_t cache_memory = kDefaultCacheMemory;  ///< octets; 0: no index cache
-  std::string cache_file;                          ///< empty: it lives in memory only
+  std::uint64_t memory_limit = kDefaultMemoryLimit;  ///< octets; the cache is a part of it
+  std::size_t cache_memory = kDefaultCacheMemory;    ///< octets; 0: no index cache
+  std::string cache_file;                            ///< empty: it lives in memory only
   log::Level log_level = log::Level::kInfo;
   std::vector<Notice> notices;
 };

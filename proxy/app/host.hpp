@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <expected>
 #include <functional>
+#include <limits>
 #include <string>
 #include <string_view>
 
@@ -22,6 +24,7 @@ struct Host {
   std::function<bool(const std::string& path)> readable_by_others;
   unsigned cpus = 1;               ///< this process may use; at least 1
   std::size_t descriptors = 1024;  ///< this process may have open
+  std::uint64_t memory = std::numeric_limits<std::uint64_t>::max();  ///< octets it may use
 };
 
 /// The real one. Raises the soft limit of open files to the hard one on the way.

@@ -16,6 +16,7 @@
 #include "net/tcp_stream.hpp"
 #include "net/timer.hpp"
 #include "session/flow_control.hpp"
+#include "session/memory_share.hpp"
 #include "session/session_log.hpp"
 #include "session/session_registry.hpp"
 #include "session/settings.hpp"
@@ -28,9 +29,10 @@ namespace popbridge::session {
 /// the registry; it never deletes itself but asks to be retired.
 class ProxySession {
  public:
-  /// References must outlive the session. Nothing happens before start().
+  /// References must outlive the session. Nothing happens before start(). The session's reserve of
+  /// the memory was granted (MemoryShare).
   ProxySession(std::uint64_t id, SessionRegistry& registry, net::EventLoop& loop,
-               const Settings& settings, bridge::ReadAheadBudget& read_ahead, UpstreamPool& pool,
+               const Settings& settings, Counters& counters, UpstreamPool& pool,
                log::Logger& logger, std::unique_ptr<net::TcpStream> client, ListenerKind kind);
   ProxySession(const ProxySession&) = delete;
   ProxySession& operator=(const ProxySession&) = delete;
@@ -41,6 +43,8 @@ class ProxySession {
   void drain();
   /// Ends now, whatever is running.
   void abort();
+  /// There may be memory again for a session that had asked registry.await_memory().
+  void go_on();
 
  private:
   /// Passes the stream's calls on, and forgets them once the session has ended.
@@ -76,6 +80,9 @@ class ProxySession {
   bool carry_out_actions();
   void watch_queue();
   void settle();
+  void count_memory();
+  void note_starved(bool starved);
+  [[nodiscard]] bool wants_client_input();
   void take_traces();
 
   void perform(const bridge::ConnectUpstream& action);
@@ -109,6 +116,10 @@ class ProxySession {
   std::unique_ptr<log::WireLog> wire_log_;
   net::Timer timer_;
   FlowControl flow_;
+  MemoryShare memory_;
+  bool thrifty_ = false;  ///< memory was short when it was last looked at
+  bool starved_ = false;  ///< ... and this session holds too much to read on
+  bool awaits_memory_ = false;
   std::size_t client_unacknowledged_ = 0;  ///< at the last look
   bool securing_client_ = false;
   bool securing_upstream_ = false;

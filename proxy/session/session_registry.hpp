@@ -4,16 +4,20 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
+#include "bridge/memory_budget.hpp"
 #include "bridge/read_ahead_budget.hpp"
 #include "log/log.hpp"
 #include "net/event_loop.hpp"
 #include "net/tcp_stream.hpp"
 #include "net/timer.hpp"
+#include "session/memory_share.hpp"
 #include "session/settings.hpp"
 #include "session/upstream_pool.hpp"
 #include "tls/keyed_hash.hpp"
@@ -24,11 +28,15 @@ class ProxySession;
 
 /// What workers share besides the constant Settings and the Logger.
 struct Counters {
-  explicit Counters(const Settings& settings) : read_ahead(settings.read_ahead_total_octets) {}
+  explicit Counters(const Settings& settings)
+      : memory(settings.memory_octets, settings.threads * MemoryShare::kTurnOctets),
+        read_ahead(settings.read_ahead_total_octets, &memory) {}
 
-  std::atomic<std::size_t> sessions{0};        ///< open now, in the whole process
-  std::atomic<std::uint64_t> next_session{1};  ///< names sessions in the log
-  bridge::ReadAheadBudget read_ahead;          ///< of all sessions together
+  std::atomic<std::size_t> sessions{0};         ///< open now, in the whole process
+  std::atomic<std::uint64_t> next_session{1};   ///< names sessions in the log
+  bridge::MemoryBudget memory;                  ///< of all sessions together
+  bridge::ReadAheadBudget read_ahead;           ///< a part of it
+  std::atomic<std::int64_t> memory_told_ms{0};  ///< when the log last said that it is short
 };
 
 enum class ListenerKind { kPlain, kTls };
@@ -54,10 +62,18 @@ class SessionRegistry {
   void abort_all();
   /// Called by a session whose last word is said. Safe inside that session's own calls.
   void retire(std::uint64_t id);
+  /// Called by a session that goes on in small pieces for want of memory.
+  void note_short_memory() { tell_memory("sessions go on in small pieces"); }
+  /// Called by a session that is stopped for want of memory: in its turn its go_on() is called,
+  /// once there is some.
+  void await_memory(std::uint64_t id);
   [[nodiscard]] std::size_t size() const { return sessions_.size(); }
 
  private:
   void sweep();
+  static void refuse(net::TcpStream& client, ListenerKind kind);
+  void relieve();
+  void tell_memory(std::string_view what);
 
   net::EventLoop& loop_;
   const Settings& settings_;
@@ -66,6 +82,9 @@ class SessionRegistry {
   UpstreamPool pool_;  ///< outlives the sessions, which leave their connections to it
   std::unordered_map<std::uint64_t, std::unique_ptr<ProxySession>> sessions_;
   std::vector<std::uint64_t> retired_;
+  std::deque<std::uint64_t> starved_;  ///< in the order in which they may go on
+  net::Deferred relief_;
+  bridge::MemoryBudget::Relief listener_;
   net::Deferred sweep_;
   net::Timer drain_deadline_;
   std::function<void()> on_empty_;
