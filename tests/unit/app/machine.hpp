@@ -1,7 +1,9 @@
 // A machine made up for tests of the settings.
 #pragma once
 
+#include <cstdint>
 #include <expected>
+#include <limits>
 #include <map>
 #include <set>
 #include <string>
@@ -20,6 +22,7 @@ struct Machine {
   std::set<std::string> exposed;
   unsigned cpus = 2;
   std::size_t descriptors = 20'000;
+  std::uint64_t memory = std::numeric_limits<std::uint64_t>::max();
 
   [[nodiscard]] Host host() const {
     return Host{
@@ -38,7 +41,8 @@ struct Machine {
             },
         .readable_by_others = [this](const std::string& path) { return exposed.contains(path); },
         .cpus = cpus,
-        .descriptors = descriptors};
+        .descriptors = descriptors,
+        .memory = memory};
   }
 };
 
