@@ -93,6 +93,17 @@ inline constexpr std::array kOptions = std::to_array<Option>({
     {"max-sessions", Group::kLimits, Form::kSingle, Scope::kEverywhere, "NUMBER",
      "Sessions open at the same time in the whole process.",
      "1000, or fewer if RLIMIT_NOFILE allows fewer"},
+    {"max-sessions-per-address", Group::kLimits, Form::kSingle, Scope::kEverywhere, "NUMBER",
+     "Of these, sessions of one client address (IPv6: of one /64).", "all"},
+    {"max-logins-per-address", Group::kLimits, Form::kSingle, Scope::kEverywhere, "NUMBER",
+     "Of these, sessions that have not logged in; the oldest one that does nothing makes room for "
+     "a "
+     "new one.",
+     "a quarter, at least 20"},
+    {"max-login-delay", Group::kLimits, Form::kSingle, Scope::kEverywhere, "SECONDS",
+     "How long a login is held back at most after passwords of its address were refused (1, 2, 4 "
+     "... seconds); 0 for not at all.",
+     "15"},
     {"max-messages", Group::kLimits, Form::kSingle, Scope::kEverywhere, "NUMBER",
      "Messages in one maildrop, 8 octets of memory each; a larger folder is refused.", "1000000"},
     {"read-ahead", Group::kLimits, Form::kSingle, Scope::kEverywhere, "SIZE",
@@ -122,6 +133,10 @@ inline constexpr std::array kOptions = std::to_array<Option>({
      "Writes the conversation of each session, secrets and message text removed, to a file in this "
      "existing directory.",
      "off"},
+    {"user", Group::kGeneral, Form::kSingle, Scope::kEverywhere, "NAME[:GROUP]",
+     "Becomes this user, by name or number, once ports are bound and keys are read; for a start as "
+     "root.",
+     "stays who starts it"},
     {"config", Group::kGeneral, Form::kSingle, Scope::kNotInFile, "FILE",
      "Reads settings from a file of \"key = value\" lines; keys are flag names without the dashes.",
      "none"},

@@ -13,6 +13,9 @@ namespace {
 constexpr Time kKeepAlive = std::chrono::minutes(9);
 /// Messages read ahead wait so long for a client that asks for nothing.
 constexpr Time kHeldPatience = std::chrono::seconds(30);
+/// So much longer the server may be silent at QUIT for each message to remove: many take it minutes
+/// in which most say nothing, and to ask again in the middle would double its work.
+constexpr Time kPatiencePerRemoval{2};
 /// A connection of an earlier session that is silent so long is dead: a new one is made.
 constexpr Time kReusePatience = std::chrono::seconds(5);
 /// A connection that was heard of within this time is alive: when it is silent, the server is slow.
@@ -148,6 +151,7 @@ bool Bridge::awaiting_upstream() const {
 }
 
 std::optional<Time> Bridge::upstream_deadline() const {
+  if (connect_at_) return connect_at_;
   if (bye_deadline_) return bye_deadline_;
   if (!awaiting_upstream()) {
     const bool resting = link_ == Link::kReady && std::holds_alternative<Idle>(task_);
@@ -158,7 +162,12 @@ std::optional<Time> Bridge::upstream_deadline() const {
   // A connection that has not been heard of for long may be dead: then there is time for another.
   const Time patience =
       upstream_suspect_ ? settings_.upstream_timeout / 2 : settings_.upstream_timeout;
-  return std::min(upstream_activity_ + patience, work_started_ + settings_.upstream_timeout);
+  const auto* updating = std::get_if<Updating>(&task_);
+  const Time more =
+      updating == nullptr
+          ? Time{0}
+          : static_cast<Time::rep>(updating->update.to_remove().size()) * kPatiencePerRemoval;
+  return more + std::min(upstream_activity_ + patience, work_started_ + settings_.upstream_timeout);
 }
 
 // While a client logs in, or its command waits for a second connection.
@@ -225,6 +234,10 @@ std::optional<Time> Bridge::next_deadline() const {
 void Bridge::check_deadlines() {
   check_upstream_deadline();
   if (over_) return;
+  if (connect_at_ && client_.end_is_near()) {
+    refuse_login({pop3::ResponseCode::kSysTemp, "login given up, try again later",
+                  "client left while its login had to wait"});
+  }
   // Others can use the memory, and so slow a client gains nothing by it.
   if (const auto deadline = held_deadline(); deadline && now_ >= *deadline) {
     fetches_.forget_guesses();
@@ -237,7 +250,10 @@ void Bridge::check_deadlines() {
 void Bridge::check_upstream_deadline() {
   const auto deadline = upstream_deadline();
   if (!deadline || now_ < *deadline) return;
-  if (bye_deadline_) {
+  if (connect_at_) {
+    connect_at_.reset();
+    connect_upstream(may_reuse_);
+  } else if (bye_deadline_) {
     upstream_lost("server said BYE: " + bye_text_);
   } else if (awaiting_upstream()) {
     upstream_lost(std::string(upstream_timeout_reason()));

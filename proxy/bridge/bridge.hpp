@@ -67,6 +67,11 @@ class Bridge {
   /// It proves itself by what it says of the mailbox; if it fails in any way, a new connection is
   /// asked for.
   void upstream_reused(imap::ClientSession engine, std::optional<KeptMailbox> mailbox);
+  /// Instead of connecting for a login: it has to wait, and ConnectUpstream is asked for again at
+  /// `until`; unless the client leaves before, or says that it will send nothing more.
+  void connect_later(Time until);
+  /// Instead of connecting for a login: this is the answer to it.
+  void refuse_login(const Failure& failure);
   /// Octets arrived from upstream and are in its engine: it is alive.
   void upstream_progressed(Time now, std::size_t octets);
   /// The connection could not be made, was closed or failed. `reason` for the log.
@@ -138,7 +143,7 @@ class Bridge {
   /// The upstream connection.
   enum class Link {
     kNone,        ///< there is none
-    kConnecting,  ///< ConnectUpstream was asked for
+    kConnecting,  ///< ConnectUpstream was asked for, or will be at connect_at_
     kOpening,     ///< opening_ is at work
     kReady,       ///< mailbox selected
   };
@@ -170,7 +175,8 @@ class Bridge {
   void judge_read_ahead(Retrieving& retrieving);
   void begin_probe(Retrieving& retrieving);
   void finish_retrieval(const Retrieving& retrieving, std::uint64_t octets_sent);
-  void fail_retrieval(const Retrieving& retrieving, const Failure& failure);
+  /// `gone`: it is no message of the mailbox any more.
+  void fail_retrieval(const Retrieving& retrieving, const Failure& failure, bool gone = false);
   void end_retrieval(const Retrieving& retrieving);
   void read_ahead();
   void read_ahead_pipelined();
@@ -238,6 +244,8 @@ class Bridge {
   bool reused_ = false;               ///< opening_ works on a connection of an earlier session
   bool clean_quit_ = false;           ///< QUIT was answered +OK
   bool reconnected_ = false;          ///< for the client's command that is running
+  bool may_reuse_ = false;            ///< of the last ConnectUpstream
+  std::optional<Time> connect_at_;    ///< a login that has to wait
   std::optional<Time> bye_deadline_;  ///< the server said BYE: until when to wait for more
   std::string bye_text_;
 

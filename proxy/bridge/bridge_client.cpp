@@ -1,4 +1,5 @@
 // The client's commands.
+#include <cstddef>
 #include <string>
 #include <utility>
 
@@ -8,6 +9,9 @@
 
 namespace popbridge::bridge {
 namespace {
+
+/// Octets of UIDs that a log line shows.
+constexpr std::size_t kUidsInLog = 100;
 
 std::string count_of(std::uint64_t count, std::string_view thing) {
   return std::to_string(count) + ' ' + std::string(thing) + (count == 1 ? "" : "s");
@@ -117,7 +121,9 @@ void Bridge::on_delete(pop3::MessageNumber number) {
   } else {
     maildrop_->mark_deleted(number);
     fetches_.forget(maildrop_->uid(number));
-    client_.reply_ok("message " + std::to_string(number.value()) + " is marked deleted");
+    client_.reply_ok(
+        "message " + std::to_string(number.value()) + " is marked deleted" +
+        (maildrop_->is_undelivered(number) ? ", though it could not be delivered" : ""));
   }
 }
 
@@ -131,6 +137,11 @@ void Bridge::on_quit() {
     clean_quit_ = true;
     client_.reply_ok("bye");
     return;
+  }
+  // Allowed (RFC 1939 has no such condition, and a person may want it), but never in silence.
+  const imap::UidSet unread = maildrop_->deleted_undelivered();
+  if (!unread.empty()) {
+    actions_.emplace_back(DeletesUnread{unread.size(), unread.chunks(kUidsInLog).front()});
   }
   begin_work();
   fetches_.clear();

@@ -30,7 +30,19 @@ void Bridge::connect_upstream(bool may_reuse) {
   upstream_moved(now_);
   establishing_ = true;
   upstream_suspect_ = false;
-  actions_.emplace_back(ConnectUpstream{may_reuse});
+  may_reuse_ = may_reuse;
+  actions_.emplace_back(ConnectUpstream{may_reuse, !maildrop_});
+}
+
+void Bridge::connect_later(Time until) {
+  if (over_ || link_ != Link::kConnecting) return;
+  connect_at_ = until;
+}
+
+void Bridge::refuse_login(const Failure& failure) {
+  if (over_ || link_ != Link::kConnecting) return;
+  drop_upstream(false);
+  fail_task(failure);
 }
 
 void Bridge::upstream_connected(std::string tag_prefix) {
@@ -78,6 +90,7 @@ void Bridge::drop_upstream(bool say_goodbye) {
   if (fetches_.guesses_under_way()) prefetch_.on_guesses_lost();
   fetches_.connection_lost();
   bye_deadline_.reset();
+  connect_at_.reset();
   link_ = Link::kNone;
   actions_.emplace_back(std::move(close));
 }
@@ -85,6 +98,9 @@ void Bridge::drop_upstream(bool say_goodbye) {
 void Bridge::upstream_lost(const std::string& reason) {
   if (over_ || link_ == Link::kNone) return;
   const bool was_ready = link_ == Link::kReady;
+  const bool reached =
+      was_ready || (opening_ && opening_->phase() >= UpstreamOpening::Phase::kLogin);
+  if (!reached && !reused_) actions_.emplace_back(UpstreamUnreachable{reason});
   drop_upstream(false);
   if (std::exchange(reused_, false)) {
     const Time begun = opening_started_;  // the client has been waiting since then
@@ -218,6 +234,11 @@ void Bridge::on_opening_event(const imap::Event& event) {
   const UpstreamOpening::Phase before = opening_->phase();
   opening_->on_event(event);
   if (opening_->phase() == before) return;
+  // A server that says why it cannot be used is there, too.
+  if (before < UpstreamOpening::Phase::kLogin &&
+      opening_->phase() >= UpstreamOpening::Phase::kLogin) {
+    actions_.emplace_back(UpstreamReached{});
+  }
   if (opening_->phase() == UpstreamOpening::Phase::kHandshake) {
     actions_.emplace_back(SecureUpstream{});
   } else if (opening_->phase() == UpstreamOpening::Phase::kOpen) {

@@ -11,6 +11,7 @@ namespace popbridge::net {
 /// Why a stream died. `text` is for the log ("connection reset by peer"); no octets of the wire.
 struct StreamError {
   std::string text;
+  bool silent = false;  ///< the other side went away and had not sent one octet: a health check
 };
 
 /// Called by a ByteStream, always from the event loop, never from inside a call to the stream.

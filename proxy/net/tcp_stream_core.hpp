@@ -26,6 +26,7 @@ struct TcpStream::Core final : HandleCore {
   [[nodiscard]] std::size_t unacknowledged_bytes() const;
   [[nodiscard]] std::size_t memory_bytes() const { return in_flight_bytes_ + pending_.capacity(); }
   void close_after_flush();
+  void refuse(std::string_view last_words);
 
   EventLoop& loop;
   TcpStream* owner = nullptr;  ///< nullptr: closing, or lingering without its facade
@@ -63,6 +64,7 @@ struct TcpStream::Core final : HandleCore {
   std::size_t room_ = 0;  ///< size of the last read_space()
   bool wrote_ = false;    ///< since the last read: what was sent carries the acknowledgement
   bool no_room_ = false;  ///< the last read_space() was empty
+  bool heard_ = false;    ///< an octet came
   bool input_ended_ = false;
   bool output_ended_ = false;  ///< FIN is sent
   bool closing_ = false;

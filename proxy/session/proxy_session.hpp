@@ -1,6 +1,7 @@
 // ProxySession: one client connection with its upstream connection.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <expected>
@@ -13,9 +14,11 @@
 #include "net/byte_stream.hpp"
 #include "net/connector.hpp"
 #include "net/event_loop.hpp"
+#include "net/resolver.hpp"
 #include "net/tcp_stream.hpp"
 #include "net/timer.hpp"
 #include "session/flow_control.hpp"
+#include "session/login_gate.hpp"
 #include "session/memory_share.hpp"
 #include "session/session_log.hpp"
 #include "session/session_registry.hpp"
@@ -29,11 +32,12 @@ namespace popbridge::session {
 /// the registry; it never deletes itself but asks to be retired.
 class ProxySession {
  public:
-  /// References must outlive the session. Nothing happens before start(). The session's reserve of
-  /// the memory was granted (MemoryShare).
-  ProxySession(std::uint64_t id, SessionRegistry& registry, net::EventLoop& loop,
+  /// References must outlive the session. Nothing happens before start(). The session's
+  /// reserve of the memory was granted (MemoryShare).
+  ProxySession(Admission::Permit permit, SessionRegistry& registry, net::EventLoop& loop,
                const Settings& settings, Counters& counters, UpstreamPool& pool,
-               log::Logger& logger, std::unique_ptr<net::TcpStream> client, ListenerKind kind);
+               net::Resolver& resolver, log::Logger& logger, std::unique_ptr<net::TcpStream> client,
+               ListenerKind kind);
   ProxySession(const ProxySession&) = delete;
   ProxySession& operator=(const ProxySession&) = delete;
   ~ProxySession();
@@ -45,6 +49,8 @@ class ProxySession {
   void abort();
   /// There may be memory again for a session that had asked registry.await_memory().
   void go_on();
+  /// Tells a client that has not logged in that its place is needed, and ends.
+  void make_room();
 
  private:
   /// Passes the stream's calls on, and forgets them once the session has ended.
@@ -91,11 +97,18 @@ class ProxySession {
   void perform(bridge::KeepUpstream& action);
   void perform(bridge::SecureClient action);
   void perform(bridge::CloseClient action);
+  void perform(const bridge::LoginAccepted& report);
+  void perform(const bridge::LoginRefused& report);
+  void perform(const bridge::UpstreamReached& report);
+  void perform(const bridge::UpstreamUnreachable& report);
+  void perform(const bridge::SessionEnded& report);
   template <class Report>
   void perform(const Report& report) {
     log_.report(report);
   }
 
+  [[nodiscard]] bool hold_back(const LoginGate::Decision& decision);
+  [[nodiscard]] bool take_kept_upstream();
   void on_upstream_connected(std::expected<std::unique_ptr<net::TcpStream>, std::string> connected);
   void on_timer();
   void look_at_client();
@@ -104,7 +117,10 @@ class ProxySession {
   SessionRegistry& registry_;
   net::EventLoop& loop_;
   const Settings& settings_;
+  Counters& counters_;
+  LoginGate gate_;
   UpstreamPool& pool_;
+  net::Resolver& resolver_;  ///< of the upstream
   ListenerKind kind_;
   SessionLog log_;
   bridge::Bridge bridge_;
@@ -121,6 +137,7 @@ class ProxySession {
   bool starved_ = false;  ///< ... and this session holds too much to read on
   bool awaits_memory_ = false;
   std::size_t client_unacknowledged_ = 0;  ///< at the last look
+  std::chrono::milliseconds connect_begun_{};
   bool securing_client_ = false;
   bool securing_upstream_ = false;
   bool closing_client_ = false;

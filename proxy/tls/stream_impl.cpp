@@ -44,6 +44,7 @@ void Stream::Impl::start(ssl_st* connection, Side side, const std::string& host,
   context_ = std::move(context);
   engine_.emplace(connection, side, host);
   received_ = first_octets;
+  heard_ = !first_octets.empty();
   engine_->receive(received_);
   transport_->set_observer(this);
   update_transport_reading();
@@ -69,6 +70,7 @@ std::span<char> Stream::Impl::read_space() {
 void Stream::Impl::on_read(std::size_t count) {
   const Entry entry(*this);
   const std::string_view octets(loop_.scratch().data(), count);
+  heard_ = true;
   if (engine_->unread().empty()) {
     engine_->receive(octets);
   } else {
@@ -295,7 +297,7 @@ void Stream::Impl::die(const std::string& text) {
   transport_->set_observer(nullptr);
   transport_->close_after_flush();
   net::StreamObserver* const told = std::exchange(observer_, nullptr);
-  if (told != nullptr) told->on_closed(net::StreamError{text});
+  if (told != nullptr) told->on_closed(net::StreamError{text, transport_end_ && !heard_});
 }
 
 void Stream::Impl::update_transport_reading() {

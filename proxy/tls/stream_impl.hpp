@@ -84,6 +84,7 @@ class Stream::Impl final : public net::StreamObserver {
   bool closing_ = false;  ///< close_after_flush() was called
   bool reading_ = false;
   bool transport_reading_ = false;
+  bool heard_ = false;        ///< an octet came, or was there before TLS
   bool input_ended_ = false;  ///< close_notify arrived
   bool write_failed_ = false;
   bool orphaned_ = false;
