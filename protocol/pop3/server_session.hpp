@@ -184,6 +184,13 @@ class ServerSession {
   [[nodiscard]] std::size_t pending_output_size() const;
   void consume_output(std::size_t count);
 
+  /// Octets of memory that its buffers hold.
+  [[nodiscard]] std::size_t memory_octets() const {
+    return reader_.memory_octets() + output_.capacity();
+  }
+  /// Octets received and not understood yet.
+  [[nodiscard]] std::size_t unread_octets() const { return reader_.unread().size(); }
+
   [[nodiscard]] State state() const;
   /// True while an event awaits its answer.
   [[nodiscard]] bool command_open() const;

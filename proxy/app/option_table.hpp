@@ -112,6 +112,11 @@ inline constexpr std::array kOptions = std::to_array<Option>({
      "1M"},
     {"read-ahead-total", Group::kLimits, Form::kSingle, Scope::kEverywhere, "SIZE",
      "How much that may be for all sessions together.", "64M"},
+    {"memory-limit", Group::kLimits, Form::kSingle, Scope::kEverywhere, "SIZE",
+     "Memory for all sessions, what is read ahead and --cache-memory together: octets, or with K, "
+     "M "
+     "or G. When it is used up, new clients are told to come later and reading waits.",
+     "512M, more for many sessions, less where there is less"},
     {"cache-memory", Group::kLimits, Form::kSingle, Scope::kEverywhere, "SIZE",
      "Memory for the UIDs and sizes of mailboxes seen before, so that the next session asks for "
      "changes only: octets, or with K, M or G; 0 for none.",

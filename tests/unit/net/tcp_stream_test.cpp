@@ -202,6 +202,26 @@ TEST_CASE("queued_bytes shrinks while a slow reader reads, and on_written tells 
   fixture.require_clean_end();
 }
 
+TEST_CASE("L1: unacknowledged_bytes shrinks with little that a slow reader takes") {
+  LoopFixture fixture;
+  {
+    TcpPair pair = test::connect_pair(fixture);
+    Recorder client, server;
+    pair.client->set_observer(&client);
+    pair.server->set_observer(&server);
+    pair.client->write(pattern(16 * kMiB));
+    fixture.settle();
+    // What the kernel has, besides.
+    const std::size_t stuck = pair.client->unacknowledged_bytes();
+    CHECK(stuck > pair.client->queued_bytes());
+    server.capacity = kMiB;
+    pair.server->set_reading(true);
+    fixture.run_until([&] { return pair.client->unacknowledged_bytes() < stuck; });
+    CHECK(client.written == 0);
+  }
+  fixture.require_clean_end();
+}
+
 TEST_CASE("A reset of a reading stream is told with its reason, once") {
   LoopFixture fixture;
   {
@@ -298,7 +318,7 @@ TEST_CASE("close_after_flush delivers 4 MiB that are still queued, then ends wit
   fixture.require_clean_end();
 }
 
-TEST_CASE("close_after_flush reads and drops what still comes, so that the last line survives") {
+TEST_CASE("M9: close_after_flush reads and drops what still comes, so that the last line survives") {
   LoopFixture fixture;
   {
     RawPair pair(fixture);
