@@ -16,7 +16,7 @@ using log::Line;
 using session::ListenerKind;
 
 App::App(Config config, log::Logger& logger)
-    : config_(std::move(config)), logger_(logger), counters_(config_.session) {}
+    : config_(std::move(config)), logger_(logger), counters_(config_.session, hash_) {}
 
 std::expected<void, std::string> App::open() {
   // All before the first is bound: our own listeners would be in each other's way.
@@ -81,7 +81,7 @@ void App::log_start() {
 void App::on_signal(std::string_view name) {
   logger_.write(Level::kInfo, Line(draining_ ? "stopping-now" : "stopping")
                                   .field("signal", name)
-                                  .field("sessions", counters_.sessions.load()));
+                                  .field("sessions", counters_.admission.sessions()));
   if (draining_) {
     abort_all();
   } else {
@@ -121,7 +121,7 @@ int App::close_workers() {
   }
   workers_.clear();
   logger_.write(Level::kInfo,
-                Line("stopped").field("sessions_served", counters_.next_session.load() - 1));
+                Line("stopped").field("sessions_served", counters_.admission.admitted()));
   return exit_code;
 }
 

@@ -54,8 +54,8 @@ class App {
 
   Config config_;  ///< constant once run() has begun
   log::Logger& logger_;
-  session::Counters counters_;
   const tls::KeyedHash hash_;  ///< immutable, so all workers may use it
+  session::Counters counters_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<log::Line> listening_;  ///< for the log, once all are bound
   std::vector<std::unique_ptr<net::Signal>> signals_;

@@ -40,7 +40,7 @@ def binary():
         raise AssertionError("POPBRIDGE_BINARY is not set: it names the popbridge to be tested")
     if not os.access(path, os.X_OK):
         raise AssertionError(f"POPBRIDGE_BINARY={path} is not an executable file")
-    return path
+    return os.path.abspath(path)  # it is started elsewhere
 
 
 def is_sanitized():
