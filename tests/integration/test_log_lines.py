@@ -56,7 +56,7 @@ class LogLines(unittest.TestCase):
 
     def test_no_stranger_can_forge_a_line_or_a_field(self):
         """N1: one event is one line; the address comes before anything a stranger may choose."""
-        with Bench(options=("--log-level", "debug")) as bench:
+        with Bench(options=("--log-level", "debug", "--max-login-delay", 0)) as bench:
             self.refuse_all(bench)
             for line in bench.bridge.lines:
                 self.assertTrue(WHOLE_LINE.fullmatch(line.text), line.text)
@@ -72,7 +72,7 @@ class LogLines(unittest.TestCase):
     def test_fail2ban_counts_failures_and_nothing_else(self):
         """N2: each kind of failure is one line with time, session, address and code; the shipped
         filter counts those that are the client's fault, for its own address."""
-        with Bench() as bench:
+        with Bench(options=("--max-login-delay", 0)) as bench:
             self.refuse_all(bench)
             for status in ("[UNAVAILABLE] later", "[LIMIT] too much", "[INUSE] locked"):
                 bench.server.behave()
@@ -110,7 +110,7 @@ class LogLines(unittest.TestCase):
 
     def test_limits_and_faults_are_a_line_each(self):
         """N2: a client too many, a TLS handshake that fails, a server that is away."""
-        with Bench(options=("--max-sessions", 1)) as bench:
+        with Bench(options=("--max-sessions", 1), recovers=False) as bench:
             client = bench.login()
             with Pop3Client(bench.bridge.port(), greeting=False) as one_too_many:
                 one_too_many.read_to_end()

@@ -129,7 +129,7 @@ class Secrets(unittest.TestCase):
 
     def bench(self, *options, **server):
         return Bench(password=CANARY, recovers=False, options=(
-            "--log-level", "debug", "--threads", 1, *options), **server)
+            "--log-level", "debug", "--threads", 1, "--max-login-delay", 0, *options), **server)
 
     def wait_for_end(self, bench):
         """Of one more session."""
