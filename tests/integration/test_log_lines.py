@@ -114,7 +114,7 @@ class LogLines(unittest.TestCase):
 
     def test_limits_and_faults_are_a_line_each(self):
         """N2: a client too many, a TLS handshake that fails, a server that is away."""
-        with Bench(options=("--max-sessions", 1)) as bench:
+        with Bench(options=("--max-sessions", 1), recovers=False) as bench:
             client = bench.login()
             with Pop3Client(bench.bridge.port(), greeting=False) as one_too_many:
                 one_too_many.read_to_end()

@@ -202,7 +202,7 @@ TEST_CASE("if-cert: listens only where there is a certificate", "[app]") {
   CHECK(with->listen_tls[0].text() == "0.0.0.0:1995");
 }
 
-TEST_CASE("settings that contradict each other stop the start", "[app]") {
+TEST_CASE("N13: settings that contradict each other stop the start", "[app]") {
   struct Row {
     Strings arguments;
     std::string expected;
@@ -231,6 +231,59 @@ TEST_CASE("settings that contradict each other stop the start", "[app]") {
     CAPTURE(error);
     CHECK(error.find(row.expected) != std::string::npos);
   }
+}
+
+TEST_CASE("N13: no number, size or duration is taken that says something else", "[app]") {
+  const Strings settings = {"login-timeout",    "idle-timeout",      "upstream-timeout",
+                            "drain-timeout",    "max-sessions",      "max-messages",
+                            "threads",          "cache-memory",      "read-ahead",
+                            "read-ahead-total", "upstream-keepalive"};
+  const Strings nonsense = {"-1",
+                            "+1",
+                            "1e3",
+                            "0x10",
+                            "1.5",
+                            "1 0",
+                            "ten",
+                            "1d",
+                            "10mm",
+                            "1MM",
+                            "MB",
+                            "m",
+                            "--",
+                            "\"5\"",
+                            "\xd9\xa3",
+                            "5;",
+                            "5,6",
+                            "NaN",
+                            "inf",
+                            "1_000",
+                            "99999999999999999999999",
+                            "18446744073709551616"};
+  for (const std::string& setting : settings) {
+    for (const std::string& value : nonsense) {
+      Machine machine;
+      machine.files["f"] = "upstream = imaps://h\n# line two\n" + setting + " = " + value + "\n";
+      const auto config = configure({"--config", "f"}, {}, machine);
+      CAPTURE(setting, value);
+      REQUIRE_FALSE(config);
+      CHECK(config.error().starts_with("--" + setting + " (f:3): "));
+      CHECK(config.error().find('\n') == std::string::npos);
+    }
+  }
+}
+
+TEST_CASE("B7, N13: a host that a template left empty stops the start", "[app]") {
+  for (const char* value : {"imaps://", "imaps://:993", "imap://", "imap+insecure://", "imaps:// ",
+                            "imaps://.", "imaps://[]", "imaps://[]:993", "imaps://@", ","}) {
+    CAPTURE(value);
+    CHECK(refusal({"--upstream", value}).starts_with("--upstream (command line): "));
+    CHECK_FALSE(configure({}, {std::string("POPBRIDGE_UPSTREAM=") + value}, Machine{}));
+  }
+  // An empty variable is one that is not set, and nothing stands in for the upstream.
+  const auto unset = configure({}, {"POPBRIDGE_UPSTREAM="}, Machine{});
+  REQUIRE_FALSE(unset);
+  CHECK(unset.error().starts_with("--upstream (not given): "));
 }
 
 TEST_CASE("an error names the variable or the line it came from", "[app]") {
