@@ -236,7 +236,7 @@ class Soak:
         growth = []
         for bridge in self.fleet:
             # What a sanitizer keeps says nothing about the program.
-            if bridge.ended_by or is_sanitized() or len(bridge.quiet_costs) < 4:
+            if bridge.ended_by or is_sanitized() or len(bridge.quiet_costs) < 8:
                 continue
             try:
                 grown, first, last = fleets.check_growth(bridge, _GROWTH_KIB * 1024)
