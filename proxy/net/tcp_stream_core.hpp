@@ -23,7 +23,9 @@ struct TcpStream::Core final : HandleCore {
   void set_reading(bool on);
   void write(std::string_view octets);
   [[nodiscard]] std::size_t queued_bytes() const;
+  [[nodiscard]] std::size_t unacknowledged_bytes() const;
   void close_after_flush();
+  void refuse(std::string_view last_words);
 
   EventLoop& loop;
   TcpStream* owner = nullptr;  ///< nullptr: closing, or lingering without its facade

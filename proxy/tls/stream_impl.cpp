@@ -145,6 +145,10 @@ std::size_t Stream::Impl::queued_bytes() const {
   return unsent_.size() + engine_->output().size() + transport_->queued_bytes();
 }
 
+std::size_t Stream::Impl::unacknowledged_bytes() const {
+  return unsent_.size() + engine_->output().size() + transport_->unacknowledged_bytes();
+}
+
 void Stream::Impl::close_after_flush() {
   if (closing_ || state_ == State::kDead) return;
   closing_ = true;

@@ -105,7 +105,7 @@ class EveryOctet(FaultTest):
                 self.check_every_octet(capabilities, False)
 
     def test_cut_off_in_tls(self):
-        """Without close_notify, as an attacker would."""
+        """H11: Without close_notify, as an attacker would."""
         with tempfile.TemporaryDirectory() as directory:
             authority = Authority(directory)
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -117,6 +117,7 @@ class EveryOctet(FaultTest):
 
 class Pieces(FaultTest):
     def test_a_session_is_the_same_in_whatever_pieces_it_comes(self):
+        """I16."""
         def check(_, capabilities, octets):
             with Bench(messages=SMALL, capabilities=capabilities) as bench:
                 bench.server.now(glued=octets == "glued",
@@ -127,6 +128,7 @@ class Pieces(FaultTest):
                                            "glued": "glued"}), check)
 
     def test_big_messages_in_pieces_that_meet_line_ends_and_dots(self):
+        """G3, G4."""
         message = b"Subject: x\r\n\r\n" + b".\r\n..\r\n.x\r\n\r\n" * 2000 + b".\n.\r.\r\r\n"
         for octets in (1, 2, 3, 5, 4093):
             with self.subTest(octets), Bench(messages=[message]) as bench:

@@ -49,6 +49,18 @@ def is_sanitized():
     return b"__asan_init" in octets or b"__tsan_init" in octets
 
 
+def clean_environment():
+    """Ours, without what popbridge would take for its settings."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("POPBRIDGE_")}
+
+
+def run_to_end(*options):
+    """popbridge with these options, that ends by itself: returncode, stdout and stderr as text."""
+    return subprocess.run([binary(), *map(str, options)], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, check=False, timeout=PATIENCE_S,
+                          env=clean_environment())
+
+
 class LogLine:
     """One line: time, level, event, then key=value with C-like escapes in quotes."""
 
@@ -91,8 +103,7 @@ class Popbridge:
         if threads and "--threads" not in options:
             self.arguments += ["--threads", threads]
         self.arguments += [str(option) for option in options]
-        self.environment = {key: value for key, value in os.environ.items()
-                            if not key.startswith("POPBRIDGE_")}
+        self.environment = clean_environment()
         # A freed block that lingers in the quarantine looks like memory in use.
         self.environment.setdefault("ASAN_OPTIONS", "quarantine_size_mb=4")
         self.environment.update(environment or {})
