@@ -1,5 +1,6 @@
 #include "net/connector.hpp"
 
+#include <exception>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -39,10 +40,19 @@ struct Connector::Core final : HandleCore {
         host(std::move(name)),
         port(number),
         on_done(std::move(done)) {
-    uv_timer_init(loop.raw(), &timer);
+    must(uv_timer_init(loop.raw(), &timer));
     opened(timer);
   }
 
+  /// Around what libuv calls: no memory is one more reason why there is no connection.
+  template <typename Work>
+  void guarded(Work work) noexcept {
+    try {
+      work();
+    } catch (const std::exception&) {
+      fail(kOutOfMemory);
+    }
+  }
   void start();
   void start_lookup();
   void resolved(int status, const addrinfo* found);
@@ -54,14 +64,16 @@ struct Connector::Core final : HandleCore {
   void cancel_all();
   void close();
 
-  static void on_timer(uv_timer_t* handle) {
+  static void on_timer(uv_timer_t* handle) noexcept {
     auto& core = core_of<Core>(handle);
     if (core.owner == nullptr) return;
-    if (core.early_failure) {
-      core.fail(*core.early_failure);
-    } else {
-      core.advance();
-    }
+    core.guarded([&core] {
+      if (core.early_failure) {
+        core.fail(*std::move(core.early_failure));
+      } else {
+        core.advance();
+      }
+    });
   }
 
   EventLoop& loop;
@@ -89,7 +101,7 @@ void Connector::Core::start() {
   } else {
     start_lookup();
   }
-  if (lookup == nullptr) uv_timer_start(&timer, &Core::on_timer, 0, 0);
+  if (lookup == nullptr) must(uv_timer_start(&timer, &Core::on_timer, 0, 0));
 }
 
 void Connector::Core::start_lookup() {
@@ -101,9 +113,10 @@ void Connector::Core::start_lookup() {
   hints.ai_socktype = SOCK_STREAM;
   const int error = uv_getaddrinfo(
       loop.raw(), &request->request,
-      [](uv_getaddrinfo_t* handle, int status, addrinfo* found) {
+      [](uv_getaddrinfo_t* handle, int status, addrinfo* found) noexcept {
         const std::unique_ptr<Lookup> done(static_cast<Lookup*>(handle->data));
-        if (done->core != nullptr) done->core->resolved(status, found);
+        Core* const waiting = done->core;
+        if (waiting != nullptr) waiting->guarded([=] { waiting->resolved(status, found); });
         uv_freeaddrinfo(found);
       },
       host.c_str(), nullptr, &hints);
@@ -140,7 +153,7 @@ void Connector::Core::advance() {
       continue;
     }
     if (next_address < addresses.size()) {
-      uv_timer_start(&timer, &Core::on_timer, kAttemptDelayMs, 0);
+      must(uv_timer_start(&timer, &Core::on_timer, kAttemptDelayMs, 0));
     }
     return;
   }
@@ -155,34 +168,34 @@ int Connector::Core::start_attempt(const Address& address) {
   auto attempt = std::make_unique<Attempt>();
   attempt->core = this;
   attempt->request.data = attempt.get();
-  attempt->stream = new TcpStream::Core(loop);
-  const int error = uv_tcp_connect(
-      &attempt->request, &attempt->stream->tcp, reinterpret_cast<const sockaddr*>(&storage),
-      [](uv_connect_t* request, int status) {
-        const std::unique_ptr<Attempt> done(static_cast<Attempt*>(request->data));
-        if (done->core != nullptr) {
-          done->core->attempt_done(*done, status);
-        }
-      });
-  if (error != 0) {
-    attempt->stream->close();
-    return error;
-  }
+  attempts.reserve(addresses.size());  // once the loop has it, nothing may fail
+  auto stream = TcpStream::Core::make(loop);
+  const int error =
+      uv_tcp_connect(&attempt->request, &stream->tcp, reinterpret_cast<const sockaddr*>(&storage),
+                     [](uv_connect_t* request, int status) noexcept {
+                       const std::unique_ptr<Attempt> done(static_cast<Attempt*>(request->data));
+                       Core* const waiting = done->core;
+                       if (waiting != nullptr)
+                         waiting->guarded([&] { waiting->attempt_done(*done, status); });
+                     });
+  if (error != 0) return error;
+  attempt->stream = stream.release();
   attempts.push_back(attempt.release());
   return 0;
 }
 
 void Connector::Core::attempt_done(Attempt& attempt, int status) {
   std::erase(attempts, &attempt);
+  Opening<TcpStream::Core> stream(attempt.stream);
   if (status != 0) {
-    attempt.stream->close();
+    stream.reset();
     last_reason = error_text(status);
     advance();
     return;
   }
   cancel_all();
-  attempt.stream->connected();
-  on_done(std::make_unique<TcpStream>(attempt.stream));
+  stream->connected();
+  on_done(TcpStream::Core::hand_over(std::move(stream)));
 }
 
 void Connector::Core::fail(std::string reason) {
@@ -210,9 +223,10 @@ void Connector::Core::close() {
   close_handle(timer);
 }
 
-Connector::Connector(EventLoop& loop, std::string host, std::uint16_t port, OnDone on_done)
-    : core_(new Core(loop, this, std::move(host), port, std::move(on_done))) {
-  core_->start();
+Connector::Connector(EventLoop& loop, std::string host, std::uint16_t port, OnDone on_done) {
+  Opening<Core> core(new Core(loop, this, std::move(host), port, std::move(on_done)));
+  core->start();
+  core_ = core.release();
 }
 
 Connector::~Connector() {

@@ -69,6 +69,10 @@ ProxySession::ProxySession(std::uint64_t id, SessionRegistry& registry, net::Eve
 ProxySession::~ProxySession() = default;
 
 void ProxySession::start() {
+  guarded([this] { begin(); });
+}
+
+void ProxySession::begin() {
   log_.connected(kind_ == ListenerKind::kTls ? "tls" : "plain");
   if (!settings_.wire_log_directory.empty()) {
     if (auto opened = log::WireLog::open(settings_.wire_log_directory, id_)) {
@@ -82,7 +86,7 @@ void ProxySession::start() {
     securing_client_ = true;
     client_ = tls::Stream::accept(loop_, std::move(client_), settings_.listener_tls, {}, [this] {
       securing_client_ = false;
-      pump();
+      guarded([this] { pump(); });
     });
   }
   client_->set_observer(&client_side_);
@@ -90,8 +94,10 @@ void ProxySession::start() {
 }
 
 void ProxySession::drain() {
-  bridge_.drain();
-  pump();
+  guarded([this] {
+    bridge_.drain();
+    pump();
+  });
 }
 
 void ProxySession::abort() {
@@ -100,12 +106,31 @@ void ProxySession::abort() {
   if (upstream_) upstream_->abort();
   upstream_.reset();
   connector_.reset();
-  bridge_.abort("aborted");
-  pump();
-  if (!retired_) {
-    retired_ = true;
-    registry_.retire(id_);
+  guarded([this] {
+    bridge_.abort("aborted");
+    pump();
+  });
+  retire();
+}
+
+void ProxySession::give_up(const std::exception& error) noexcept {
+  given_up_ = true;
+  if (client_) client_->abort();
+  client_.reset();
+  if (upstream_) upstream_->abort();
+  upstream_.reset();
+  connector_.reset();
+  retire();
+  try {
+    log_.given_up(error.what());
+  } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): nobody could be told of it
   }
+}
+
+void ProxySession::retire() {
+  if (retired_) return;
+  retired_ = true;
+  registry_.retire(id_);
 }
 
 // --- The pump ---
@@ -185,14 +210,11 @@ void ProxySession::settle() {
   } else {
     timer_.cancel();
   }
-  if (bridge_.over() && !client_ && !retired_) {
-    retired_ = true;
-    registry_.retire(id_);
-  }
+  if (bridge_.over() && !client_) retire();
 }
 
 void ProxySession::on_timer() {
-  pump();
+  guarded([this] { pump(); });
 }
 
 void ProxySession::take_traces() {
@@ -217,7 +239,7 @@ void ProxySession::perform(const bridge::ConnectUpstream& action) {
   }
   connector_ = std::make_unique<net::Connector>(
       loop_, settings_.upstream_host, settings_.upstream_port,
-      [this](auto connected) { on_upstream_connected(std::move(connected)); });
+      [this](auto connected) { guarded([&] { on_upstream_connected(std::move(connected)); }); });
 }
 
 void ProxySession::on_upstream_connected(
@@ -237,10 +259,12 @@ void ProxySession::on_upstream_connected(
 void ProxySession::perform(bridge::SecureUpstream) {
   securing_upstream_ = true;
   upstream_ = tls::Stream::connect(loop_, std::move(upstream_), settings_.upstream_tls, [this] {
-    securing_upstream_ = false;
-    log_.secured("upstream", static_cast<tls::Stream&>(*upstream_).description());
-    bridge_.upstream_secured();
-    pump();
+    guarded([this] {
+      securing_upstream_ = false;
+      log_.secured("upstream", static_cast<tls::Stream&>(*upstream_).description());
+      bridge_.upstream_secured();
+      pump();
+    });
   });
   upstream_->set_observer(&upstream_side_);
 }
@@ -284,9 +308,11 @@ void ProxySession::perform(bridge::SecureClient) {
   securing_client_ = true;
   client_ =
       tls::Stream::accept(loop_, std::move(client_), settings_.listener_tls, first_octets, [this] {
-        securing_client_ = false;
-        bridge_.client_secured();
-        pump();
+        guarded([this] {
+          securing_client_ = false;
+          bridge_.client_secured();
+          pump();
+        });
       });
   client_->set_observer(&client_side_);
 }
@@ -306,59 +332,78 @@ void ProxySession::perform(bridge::CloseClient action) {
 // --- The client's stream ---
 
 std::span<char> ProxySession::ClientSide::read_space() {
-  pop3::ServerSession& engine = session_.bridge_.client();
-  if (session_.closing_client_ || !engine.wants_input()) return {};
-  return engine.input_space();
+  std::span<char> space;
+  session_.guarded([&] {
+    pop3::ServerSession& engine = session_.bridge_.client();
+    if (!session_.closing_client_ && engine.wants_input()) space = engine.input_space();
+  });
+  return space;
 }
 
 void ProxySession::ClientSide::on_read(std::size_t count) {
-  session_.bridge_.client().received(count);
-  session_.pump();
+  session_.guarded([&] {
+    session_.bridge_.client().received(count);
+    session_.pump();
+  });
 }
 
 void ProxySession::ClientSide::on_eof() {
-  session_.bridge_.client().client_closed();
-  session_.pump();
+  session_.guarded([&] {
+    session_.bridge_.client().client_closed();
+    session_.pump();
+  });
 }
 
 void ProxySession::ClientSide::on_written() {
-  session_.pump();
+  session_.guarded([&] { session_.pump(); });
 }
 
 void ProxySession::ClientSide::on_closed(const net::StreamError& error) {
-  if (!session_.closing_client_) session_.log_.client_trouble(error.text);
-  session_.client_.reset();
-  session_.bridge_.client_lost("client-lost");
-  session_.pump();
+  session_.guarded([&] {
+    if (!session_.closing_client_) session_.log_.client_trouble(error.text);
+    session_.client_.reset();
+    session_.bridge_.client_lost("client-lost");
+    session_.pump();
+  });
 }
 
 // --- The upstream's stream ---
 
 std::span<char> ProxySession::UpstreamSide::read_space() {
-  imap::ClientSession* engine = session_.bridge_.upstream();
-  if (engine == nullptr || !session_.bridge_.wants_upstream_input()) return {};
-  const std::span<char> space = engine->input_space();
-  return session_.bridge_.relaying() ? space : space.first(std::min(space.size(), kParseOctets));
+  std::span<char> space;
+  session_.guarded([&] {
+    imap::ClientSession* engine = session_.bridge_.upstream();
+    if (engine == nullptr || !session_.bridge_.wants_upstream_input()) return;
+    space = engine->input_space();
+    if (!session_.bridge_.relaying()) space = space.first(std::min(space.size(), kParseOctets));
+  });
+  return space;
 }
 
 void ProxySession::UpstreamSide::on_read(std::size_t count) {
-  if (imap::ClientSession* engine = session_.bridge_.upstream()) engine->received(count);
-  session_.bridge_.upstream_progressed(session_.loop_.now());
-  session_.pump();
+  session_.guarded([&] {
+    if (imap::ClientSession* engine = session_.bridge_.upstream()) engine->received(count);
+    session_.bridge_.upstream_progressed(session_.loop_.now());
+    session_.pump();
+  });
 }
 
 void ProxySession::UpstreamSide::on_eof() {
-  if (imap::ClientSession* engine = session_.bridge_.upstream()) engine->server_closed();
-  session_.pump();
+  session_.guarded([&] {
+    if (imap::ClientSession* engine = session_.bridge_.upstream()) engine->server_closed();
+    session_.pump();
+  });
 }
 
 void ProxySession::UpstreamSide::on_written() {}
 
 void ProxySession::UpstreamSide::on_closed(const net::StreamError& error) {
-  session_.upstream_.reset();
-  session_.securing_upstream_ = false;
-  session_.bridge_.upstream_lost(error.text);
-  session_.pump();
+  session_.guarded([&] {
+    session_.upstream_.reset();
+    session_.securing_upstream_ = false;
+    session_.bridge_.upstream_lost(error.text);
+    session_.pump();
+  });
 }
 
 }  // namespace popbridge::session

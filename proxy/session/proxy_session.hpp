@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <expected>
 #include <memory>
 #include <span>
@@ -43,6 +44,22 @@ class ProxySession {
   void abort();
 
  private:
+  /// Around everything the loop or the registry calls: the one place where an exception of the
+  /// standard library ends. It means, as a rule, that there is no memory; what was being done is
+  /// then half done, so this session is given up, and no other.
+  template <typename Work>
+  void guarded(Work work) noexcept {
+    if (given_up_) return;
+    try {
+      work();
+    } catch (const std::exception& error) {
+      give_up(error);
+    }
+  }
+  /// Closes both connections as they are: no final dot, no answer, nothing more upstream. Needs no
+  /// memory, but for the log line, which may get lost.
+  void give_up(const std::exception& error) noexcept;
+
   /// Passes the stream's calls on, and forgets them once the session has ended.
   class ClientSide final : public net::StreamObserver {
    public:
@@ -69,6 +86,7 @@ class ProxySession {
     ProxySession& session_;
   };
 
+  void begin();
   void pump();
   bool write_client();
   void flush_client();
@@ -76,6 +94,7 @@ class ProxySession {
   bool carry_out_actions();
   void watch_queue();
   void settle();
+  void retire();
   void take_traces();
 
   void perform(const bridge::ConnectUpstream& action);
@@ -114,6 +133,7 @@ class ProxySession {
   bool closing_client_ = false;
   bool pumping_ = false;
   bool retired_ = false;
+  bool given_up_ = false;
 };
 
 }  // namespace popbridge::session

@@ -119,6 +119,10 @@ void SessionLog::client_trouble(std::string_view reason) const {
   logger_->write(log::Level::kInfo, line("client-lost").field("reason", reason));
 }
 
+void SessionLog::given_up(std::string_view what) const {
+  logger_->write(log::Level::kError, line("session-given-up").field("reason", what));
+}
+
 void SessionLog::wire_log_trouble(std::string_view reason) const {
   logger_->write(
       log::Level::kWarning,

@@ -40,22 +40,32 @@ void SessionRegistry::accept(std::unique_ptr<net::TcpStream> client, ListenerKin
     return;
   }
   const std::uint64_t id = counters_.next_session.fetch_add(1);
-  auto session = std::make_unique<ProxySession>(id, *this, loop_, settings_, counters_.read_ahead,
-                                                pool_, logger_, std::move(client), kind);
-  ProxySession& started = *session;
-  sessions_.emplace(id, std::move(session));
-  started.start();
+  try {
+    add(id, std::make_unique<ProxySession>(id, *this, loop_, settings_, counters_.read_ahead, pool_,
+                                           logger_, std::move(client), kind));
+  } catch (...) {
+    counters_.sessions.fetch_sub(1);
+    throw;
+  }
+  sessions_.find(id)->second->start();
 }
 
-void SessionRegistry::retire(std::uint64_t id) {
+void SessionRegistry::add(std::uint64_t id, std::unique_ptr<ProxySession> session) {
+  const std::size_t count = sessions_.size() + 1;
+  if (retired_.capacity() < count) retired_.reserve(2 * count);
+  sessions_.emplace(id, std::move(session));
+}
+
+void SessionRegistry::retire(std::uint64_t id) noexcept {
   retired_.push_back(id);
   sweep_.schedule();
 }
 
 void SessionRegistry::sweep() {
-  for (const std::uint64_t id : std::exchange(retired_, {})) {
+  for (const std::uint64_t id : retired_) {
     if (sessions_.erase(id) > 0) counters_.sessions.fetch_sub(1);
   }
+  retired_.clear();
   if (draining_ && sessions_.empty()) {
     drain_deadline_.cancel();
     if (on_empty_) std::exchange(on_empty_, {})();

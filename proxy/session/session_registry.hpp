@@ -52,11 +52,13 @@ class SessionRegistry {
   void drain(std::function<void()> on_empty);
   /// Ends all sessions now.
   void abort_all();
-  /// Called by a session whose last word is said. Safe inside that session's own calls.
-  void retire(std::uint64_t id);
+  /// Called by a session whose last word is said. Safe inside that session's own calls; needs no
+  /// memory, which is the reason why some sessions end.
+  void retire(std::uint64_t id) noexcept;
   [[nodiscard]] std::size_t size() const { return sessions_.size(); }
 
  private:
+  void add(std::uint64_t id, std::unique_ptr<ProxySession> session);
   void sweep();
 
   net::EventLoop& loop_;
@@ -65,7 +67,7 @@ class SessionRegistry {
   Counters& counters_;
   UpstreamPool pool_;  ///< outlives the sessions, which leave their connections to it
   std::unordered_map<std::uint64_t, std::unique_ptr<ProxySession>> sessions_;
-  std::vector<std::uint64_t> retired_;
+  std::vector<std::uint64_t> retired_;  ///< with room for all sessions_
   net::Deferred sweep_;
   net::Timer drain_deadline_;
   std::function<void()> on_empty_;

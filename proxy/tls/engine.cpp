@@ -1,6 +1,7 @@
 #include "tls/engine.hpp"
 
 #include <algorithm>
+#include <exception>
 #include <optional>
 #include <utility>
 
@@ -55,7 +56,7 @@ struct Engine::Bio {
   }
 
  private:
-  // OpenSSL calls these: an exception (out of memory) must not go through it.
+  // OpenSSL calls these: an exception must not go through it.
   static BIO_METHOD* make_method() {
     BIO_METHOD* const method = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "popbridge");
     if (method == nullptr) return nullptr;
@@ -76,7 +77,11 @@ struct Engine::Bio {
   }
   static int write(BIO* bio, const char* octets, std::size_t size, std::size_t* taken) noexcept {
     BIO_clear_retry_flags(bio);
-    engine_of(bio).output_.append(octets, size);
+    try {
+      engine_of(bio).output_.append(octets, size);
+    } catch (const std::exception&) {
+      return 0;  // for good, as there is no retry flag
+    }
     *taken = size;
     return 1;
   }
