@@ -5,14 +5,14 @@
 #include <string_view>
 #include <vector>
 
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "app/app.hpp"
-#include "app/cache.hpp"
+#include "app/certificates.hpp"
 #include "app/config.hpp"
 #include "app/host.hpp"
 #include "app/options.hpp"
+#include "app/sandbox.hpp"
 #include "app/version.hpp"
 #include "log/log.hpp"
 
@@ -44,17 +44,18 @@ int serve(const app::Values& values, const app::Host& host) {
     std::cout << "configuration ok\n";
     return app::kExitOk;
   }
-  if (const auto opened = app::open_cache(*config, values, logger); !opened) {
-    return fail(app::kExitSettings, opened.error());
-  }
   app::App program(*std::move(config), logger);
-  if (const auto opened = program.open(); !opened) return fail(app::kExitSettings, opened.error());
+  // What takes rights comes first, then they are given up, then the first thread may start.
+  auto ready = program.open();
+  if (ready) ready = app::enter_sandbox(program.config(), values, logger);
+  if (ready) ready = app::check_directories(program.config(), values, host);
+  if (ready) ready = program.open_cache(values);
+  if (!ready) return fail(app::kExitSettings, ready.error());
   return program.run();
 }
 
 int run(char* const* arguments) {
-  // Passwords pass through this process: no core dump, no debugger of the same user.
-  prctl(PR_SET_DUMPABLE, 0);
+  app::forbid_dumps();
   const app::Host host = app::this_host();
   const auto values = app::read_options(strings_of(arguments), strings_of(environ), host);
   if (!values) return fail(app::kExitSettings, values.error());

@@ -3,6 +3,7 @@
 #
 #   tests/run.sh [options] [-- ctest options]
 #   tests/run.sh bench [options]    the benchmark instead of the tests: see tests/bench/README.md
+#   tests/run.sh soak SECONDS       clients, faults and a model of the mailboxes: see tests/soak/run.sh
 #
 #   --all             also: sanitizer builds, valgrind, clang-format, clang-tidy, the benchmark compiled,
 #                     the demo (what CI runs)
@@ -18,11 +19,12 @@ source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 source "$source_dir/config/debian.sh"
 
 if [[ ${1-} == bench ]]; then exec "$source_dir/tests/bench/run.sh" "${@:2}"; fi
+if [[ ${1-} == soak ]]; then exec "$source_dir/tests/soak/run.sh" "${@:2}"; fi
 
 # Upstream servers and clients of the integration tests, and what makes their certificates. Cyrus and
 # Courier conflict with Dovecot: their tests unpack them beside the system.
 test_packages=(catch2 ca-certificates curl dovecot-imapd dovecot-pop3d fetchmail getmail6
-  libsasl2-2 libsasl2-modules libsasl2-modules-db mpop openssl python3)
+  libsasl2-2 libsasl2-modules libsasl2-modules-db mpop openssl perl python3)
 thorough_packages=(clang-format-19 clang-tidy-19 libbenchmark-dev libc6-dbg valgrind)
 
 thorough=no install=yes build_root=$source_dir/build jobs=$(nproc)

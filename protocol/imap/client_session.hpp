@@ -162,7 +162,7 @@ class ClientSession {
   CommandId authenticate_plain(std::string_view user, const Secret& password);
   CommandId login(std::string_view user, const Secret& password);
 
-  void remember_login(const Secret& password, const Secret& as_sent);
+  void remember_login(const Secret& password, const Secret& response);
   void forget_login() { login_secrets_.clear(); }
   /// Without what we sent to log in: some servers quote it back.
   [[nodiscard]] std::string masked(std::string_view octets) const;
@@ -192,8 +192,8 @@ class ClientSession {
   std::size_t next_event_ = 0;
   std::deque<std::string> quoted_octets_;  ///< what BodyChunks of quoted parts point into
 
-  /// The login as it was sent and the password, while it is in flight and, if it was refused, until
-  /// the next command. To be masked in this order.
+  /// The password in all its forms, while the login is in flight and, if it was refused, until the
+  /// next command. To be masked in this order.
   std::vector<Secret> login_secrets_;
 
   bool trace_enabled_ = false;

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <utility>
 
+#include "app/cache.hpp"
+#include "app/certificates.hpp"
 #include "app/version.hpp"
 #include "net/port_probe.hpp"
 
@@ -14,7 +16,7 @@ using log::Line;
 using session::ListenerKind;
 
 App::App(Config config, log::Logger& logger)
-    : config_(std::move(config)), logger_(logger), counters_(config_.session) {}
+    : config_(std::move(config)), logger_(logger), counters_(config_.session, hash_) {}
 
 std::expected<void, std::string> App::open() {
   // All before the first is bound: our own listeners would be in each other's way.
@@ -46,11 +48,18 @@ std::expected<void, std::string> App::open_listeners(const std::vector<net::Addr
   return {};
 }
 
+std::expected<void, std::string> App::open_cache(const Values& values) {
+  return app::open_cache(config_, values, logger_);
+}
+
 int App::run() {
   net::EventLoop& loop = workers_.front()->loop();
   signals_.push_back(
       std::make_unique<net::Signal>(loop, SIGTERM, [this] { on_signal("SIGTERM"); }));
   signals_.push_back(std::make_unique<net::Signal>(loop, SIGINT, [this] { on_signal("SIGINT"); }));
+  // Not the end of the process, as it would be by default, whatever there is to be read again.
+  signals_.push_back(std::make_unique<net::Signal>(
+      loop, SIGHUP, [this] { reload_certificate(config_, logger_); }));
   for (std::size_t i = 1; i < workers_.size(); ++i) workers_[i]->start();
   log_start();
   workers_.front()->run();
@@ -72,7 +81,7 @@ void App::log_start() {
 void App::on_signal(std::string_view name) {
   logger_.write(Level::kInfo, Line(draining_ ? "stopping-now" : "stopping")
                                   .field("signal", name)
-                                  .field("sessions", counters_.sessions.load()));
+                                  .field("sessions", counters_.admission.sessions()));
   if (draining_) {
     abort_all();
   } else {
@@ -112,7 +121,7 @@ int App::close_workers() {
   }
   workers_.clear();
   logger_.write(Level::kInfo,
-                Line("stopped").field("sessions_served", counters_.next_session.load() - 1));
+                Line("stopped").field("sessions_served", counters_.admission.admitted()));
   return exit_code;
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <expected>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,7 +25,7 @@ struct Notice {
 inline constexpr std::size_t kDefaultCacheMemory = 64UL * 1024 * 1024;
 
 struct Config {
-  /// Complete but for the TLS contexts, which load_tls() makes.
+  /// Complete but for the TLS contexts, which load_tls() (certificates.hpp) makes.
   session::Settings session;
   Upstream upstream;
   std::string upstream_ca_file;  ///< empty: the system's roots
@@ -34,6 +35,7 @@ struct Config {
   std::vector<net::Address> listen_tls;
   std::size_t cache_memory = kDefaultCacheMemory;  ///< octets; 0: no index cache
   std::string cache_file;                          ///< empty: it lives in memory only
+  std::optional<Identity> identity;                ///< of --user
   log::Level log_level = log::Level::kInfo;
   std::vector<Notice> notices;
 };
@@ -43,9 +45,10 @@ struct Config {
 [[nodiscard]] std::expected<Config, std::string> make_config(const Values& values,
                                                              const Host& host);
 
-/// Reads certificates and key into session.upstream_tls and session.listener_tls. The error is one
-/// line that names the setting; `values`, from which `config` was made, tell where it came from.
-[[nodiscard]] std::expected<void, std::string> load_tls(Config& config, const Values& values);
+/// Whether the files of --cache-file and --wire-log can be made: once more, as the user of --user.
+[[nodiscard]] std::expected<void, std::string> check_directories(const Config& config,
+                                                                 const Values& values,
+                                                                 const Host& host);
 
 /// File descriptors that `sessions` may need at most, with all that the process itself has open.
 [[nodiscard]] std::size_t descriptors_for(std::size_t sessions, const Config& config);

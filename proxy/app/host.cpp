@@ -5,7 +5,10 @@
 #include <charconv>
 #include <cstdint>
 #include <filesystem>
+#include <grp.h>
 #include <limits>
+#include <optional>
+#include <pwd.h>
 #include <sched.h>
 #include <system_error>
 
@@ -13,6 +16,8 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "log/log.hpp"
 
 namespace popbridge::app {
 namespace {
@@ -73,9 +78,56 @@ std::string why_no_directory(const std::string& path) {
   return {};
 }
 
-bool readable_by_others(const std::string& path) {
+Exposure exposure(const std::string& path) {
   struct stat status{};
-  return ::stat(path.c_str(), &status) == 0 && (status.st_mode & S_IROTH) != 0;
+  if (::stat(path.c_str(), &status) != 0) return Exposure::kNone;
+  if ((status.st_mode & (S_IRWXO | S_IWGRP)) != 0) return Exposure::kOthers;
+  return (status.st_mode & S_IRGRP) != 0 ? Exposure::kGroupReads : Exposure::kNone;
+}
+
+/// An id in decimal; not the highest, which means "leave it" to the kernel.
+std::optional<std::uint32_t> parse_id(std::string_view text) {
+  std::uint32_t id = 0;
+  const char* const end = text.data() + text.size();
+  const auto parsed = std::from_chars(text.data(), end, id);
+  if (parsed.ec != std::errc() || parsed.ptr != end) return std::nullopt;
+  return id == std::numeric_limits<std::uint32_t>::max() ? std::nullopt : std::optional(id);
+}
+
+std::expected<gid_t, std::string> find_group(const std::string& text) {
+  if (const auto id = parse_id(text)) return *id;
+  const group* const found = ::getgrnam(text.c_str());
+  if (found == nullptr) {
+    return std::unexpected("there is no group " + log::quoted(text) +
+                           "; right would be the name of one, or a number");
+  }
+  return found->gr_gid;
+}
+
+/// Only at start, when there is one thread: getpwnam() and its kind are not for several.
+std::expected<Identity, std::string> find_user(const std::string& text) {
+  const std::size_t colon = text.find(':');
+  const std::string user = text.substr(0, colon);
+  const auto id = parse_id(user);
+  const passwd* const found = id ? ::getpwuid(*id) : ::getpwnam(user.c_str());
+  if (found == nullptr && !id) {
+    return std::unexpected("there is no user " + log::quoted(user) +
+                           "; right would be the name of one, or UID:GID");
+  }
+  Identity identity;
+  identity.uid = id ? *id : found->pw_uid;
+  if (colon != std::string::npos) {
+    const auto group = find_group(text.substr(colon + 1));
+    if (!group) return std::unexpected(group.error());
+    identity.gid = *group;
+  } else if (found != nullptr) {
+    identity.gid = found->pw_gid;
+    identity.name = found->pw_name;
+  } else {
+    return std::unexpected("the user " + user +
+                           " is not in the user database; right would be UID:GID");
+  }
+  return identity;
 }
 
 unsigned affinity_cpus() {
@@ -135,7 +187,8 @@ Host this_host() {
   return Host{.read_file = read_file,
               .why_unreadable = why_unreadable,
               .why_no_directory = why_no_directory,
-              .readable_by_others = readable_by_others,
+              .exposure = exposure,
+              .find_user = find_user,
               .cpus = by_cgroup == 0 ? by_affinity : std::min(by_affinity, by_cgroup),
               .descriptors = raised_descriptor_limit()};
 }

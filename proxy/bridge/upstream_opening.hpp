@@ -26,7 +26,7 @@ namespace popbridge::bridge {
 /// before the server has accepted the login; what was found out is kept there.
 class UpstreamOpening {
  public:
-  enum class Phase {
+  enum class Phase {  // in this order
     kGreeting,
     kCapability,
     kStartTls,

@@ -1,11 +1,13 @@
 #include "net/tcp_stream.hpp"
 
 #include <chrono>
+#include <linux/sockios.h>
 #include <memory>
 #include <utility>
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "net/socket_address.hpp"
@@ -23,6 +25,8 @@ constexpr std::uint64_t kLingerLookMs = 1'000;
 constexpr std::chrono::milliseconds kFlushLimit{60'000};
 /// How many loop turns go on reading what had arrived before a write failed.
 constexpr int kReadTurnsAfterFailure = 64;
+/// Of a client that is refused, at most; more means a reset.
+constexpr int kReadsBeforeRefusal = 4;
 /// Keepalive: silence before the first probe, seconds between probes, probes before giving up.
 constexpr int kKeepaliveIdleSeconds = 60;
 constexpr int kKeepaliveIntervalSeconds = 15;
@@ -102,7 +106,7 @@ void TcpStream::Core::close() {
 void TcpStream::Core::die(std::string text) {
   StreamObserver* told = observer;
   close();
-  if (told != nullptr) told->on_closed(StreamError{std::move(text)});
+  if (told != nullptr) told->on_closed(StreamError{std::move(text), !heard_});
 }
 
 // --- reading ---
@@ -170,6 +174,7 @@ void TcpStream::Core::read_done(ssize_t count) {
 }
 
 void TcpStream::Core::received(std::size_t count) {
+  heard_ = true;
   read_since_failure_ = true;
   wrote_ = false;
   if (!finishing && observer != nullptr) observer->on_read(count);
@@ -264,6 +269,12 @@ std::size_t TcpStream::Core::queued_bytes() const {
          pending_.size();
 }
 
+std::size_t TcpStream::Core::unacknowledged_bytes() const {
+  int in_kernel = 0;
+  if (::ioctl(descriptor_of(tcp), SIOCOUTQ, &in_kernel) != 0) in_kernel = 0;
+  return queued_bytes() + static_cast<std::size_t>(in_kernel);
+}
+
 void TcpStream::Core::fail_later(int uv_error) {
   if (failure_ || closing_) return;
   failure_ = error_text(uv_error);
@@ -308,6 +319,20 @@ void TcpStream::Core::close_after_flush() {
   linger();
   sync_reading();
   if (!write_in_flight_) shut_down();
+}
+
+void TcpStream::Core::refuse(std::string_view last_words) {
+  observer = nullptr;
+  write(last_words);
+  if (!closing_) {
+    const int socket = descriptor_of(tcp);
+    static_cast<void>(::shutdown(socket, SHUT_WR));
+    const std::span<char> room = loop.scratch();
+    for (int i = 0; i < kReadsBeforeRefusal; ++i) {
+      if (::recv(socket, room.data(), room.size(), MSG_DONTWAIT) <= 0) break;
+    }
+  }
+  close();
 }
 
 void TcpStream::Core::shut_down() {
@@ -381,12 +406,20 @@ std::size_t TcpStream::queued_bytes() const {
   return core_ != nullptr ? core_->queued_bytes() : 0;
 }
 
+std::size_t TcpStream::unacknowledged_bytes() const {
+  return core_ != nullptr ? core_->unacknowledged_bytes() : 0;
+}
+
 void TcpStream::close_after_flush() {
   if (core_ != nullptr) core_->close_after_flush();
 }
 
 void TcpStream::abort() {
   if (core_ != nullptr) core_->close();
+}
+
+void TcpStream::refuse(std::string_view last_words) {
+  if (core_ != nullptr) core_->refuse(last_words);
 }
 
 void TcpStream::set_quick_ack(bool on) {

@@ -29,7 +29,9 @@ struct TcpStream::Core final : HandleCore {
   void set_reading(bool on);
   void write(std::string_view octets);
   [[nodiscard]] std::size_t queued_bytes() const;
+  [[nodiscard]] std::size_t unacknowledged_bytes() const;
   void close_after_flush();
+  void refuse(std::string_view last_words);
 
   EventLoop& loop;
   TcpStream* owner = nullptr;  ///< nullptr: closing, or lingering without its facade
@@ -78,6 +80,7 @@ struct TcpStream::Core final : HandleCore {
   std::size_t room_ = 0;  ///< size of the last read_space()
   bool wrote_ = false;    ///< since the last read: what was sent carries the acknowledgement
   bool no_room_ = false;  ///< the last read_space() was empty
+  bool heard_ = false;    ///< an octet came
   bool input_ended_ = false;
   bool output_ended_ = false;  ///< FIN is sent
   bool closing_ = false;

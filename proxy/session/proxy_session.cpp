@@ -51,18 +51,22 @@ std::string random_tag_prefix() {
 
 }  // namespace
 
-ProxySession::ProxySession(std::uint64_t id, SessionRegistry& registry, net::EventLoop& loop,
-                           const Settings& settings, bridge::ReadAheadBudget& read_ahead,
-                           UpstreamPool& pool, log::Logger& logger,
+ProxySession::ProxySession(Admission::Permit permit, SessionRegistry& registry,
+                           net::EventLoop& loop, const Settings& settings, Counters& counters,
+                           UpstreamPool& pool, net::Resolver& resolver, log::Logger& logger,
                            std::unique_ptr<net::TcpStream> client, ListenerKind kind)
-    : id_(id),
+    : id_(permit.id()),
       registry_(registry),
       loop_(loop),
       settings_(settings),
+      counters_(counters),
+      gate_(std::move(permit), counters.throttle, counters.health, client->peer().network()),
       pool_(pool),
+      resolver_(resolver),
       kind_(kind),
-      log_(logger, id, client->peer().ip),
-      bridge_(settings.bridge, read_ahead, policy_for(settings, client->peer(), kind), loop.now()),
+      log_(logger, id_, client->peer().ip),
+      bridge_(settings.bridge, counters.read_ahead, policy_for(settings, client->peer(), kind),
+              loop.now()),
       client_(std::move(client)),
       timer_(loop, [this] { on_timer(); }) {}
 
@@ -84,10 +88,15 @@ void ProxySession::begin() {
   }
   if (kind_ == ListenerKind::kTls) {
     securing_client_ = true;
-    client_ = tls::Stream::accept(loop_, std::move(client_), settings_.listener_tls, {}, [this] {
-      securing_client_ = false;
-      guarded([this] { pump(); });
-    });
+    bridge_.client_handshake_begins();
+    client_ =
+        tls::Stream::accept(loop_, std::move(client_), settings_.listener_tls->get(), {}, [this] {
+          guarded([this] {
+            securing_client_ = false;
+            bridge_.client_secured();
+            pump();
+          });
+        });
   }
   client_->set_observer(&client_side_);
   pump();
@@ -133,6 +142,17 @@ void ProxySession::retire() {
   registry_.retire(id_);
 }
 
+void ProxySession::make_room() {
+  if (retired_) return;
+  guarded([this] {
+    bridge_.client().shut_down(pop3::ResponseCode::kSysTemp,
+                               "too many connections, try again later");
+    // As far as the kernel takes it at once: whoever keeps silent is not waited for.
+    if (client_ && !securing_client_ && !closing_client_) flush_client();
+  });
+  abort();
+}
+
 // --- The pump ---
 
 void ProxySession::pump() {
@@ -153,8 +173,7 @@ void ProxySession::pump() {
 void ProxySession::watch_queue() {
   if (!client_) return;
   const std::size_t queued = client_->queued_bytes();
-  if (queued < client_queued_) bridge_.client_progressed(loop_.now());
-  client_queued_ = queued;
+  bridge_.set_client_queued(queued, loop_.now());
   flow_.update(queued);
   bridge_.set_client_congested(flow_.congested(), loop_.now());
 }
@@ -214,7 +233,17 @@ void ProxySession::settle() {
 }
 
 void ProxySession::on_timer() {
-  guarded([this] { pump(); });
+  guarded([this] {
+    look_at_client();
+    pump();
+  });
+}
+
+/// Its system may take octets that the kernel holds for it, long before there is room for more.
+void ProxySession::look_at_client() {
+  const std::size_t octets = client_ ? client_->unacknowledged_bytes() : 0;
+  if (octets < client_unacknowledged_) bridge_.client_progressed(loop_.now());
+  client_unacknowledged_ = octets;
 }
 
 void ProxySession::take_traces() {
@@ -228,18 +257,64 @@ void ProxySession::take_traces() {
 // --- Actions ---
 
 void ProxySession::perform(const bridge::ConnectUpstream& action) {
-  if (action.may_reuse) {
-    if (auto kept = pool_.take(bridge_.user(), bridge_.password())) {
-      upstream_ = std::move(kept->stream);
-      upstream_->set_observer(&upstream_side_);
-      if (wire_log_) kept->engine.enable_trace();
-      bridge_.upstream_reused(std::move(kept->engine), std::move(kept->mailbox));
-      return;
-    }
-  }
+  const std::chrono::milliseconds now = loop_.now();
+  if (action.login && hold_back(gate_.may_try(bridge_.user(), bridge_.password(), now))) return;
+  if (action.may_reuse && take_kept_upstream()) return;
+  if (action.login && hold_back(gate_.may_connect(now))) return;
+  connect_begun_ = now;
   connector_ = std::make_unique<net::Connector>(
-      loop_, settings_.upstream_host, settings_.upstream_port,
+      loop_, resolver_, settings_.upstream_port,
       [this](auto connected) { guarded([&] { on_upstream_connected(std::move(connected)); }); });
+}
+
+/// True if the login does not go on now.
+bool ProxySession::hold_back(const LoginGate::Decision& decision) {
+  if (const auto* wait = std::get_if<LoginGate::WaitUntil>(&decision)) {
+    bridge_.connect_later(wait->time);
+  } else if (const auto* failure = std::get_if<bridge::Failure>(&decision)) {
+    bridge_.refuse_login(*failure);
+  }
+  return !std::holds_alternative<LoginGate::Pass>(decision);
+}
+
+bool ProxySession::take_kept_upstream() {
+  auto kept = pool_.take(bridge_.user(), bridge_.password());
+  if (!kept) return false;
+  upstream_ = std::move(kept->stream);
+  upstream_->set_observer(&upstream_side_);
+  if (wire_log_) kept->engine.enable_trace();
+  bridge_.upstream_reused(std::move(kept->engine), std::move(kept->mailbox));
+  return true;
+}
+
+void ProxySession::perform(const bridge::LoginAccepted& report) {
+  gate_.accepted(loop_.now());
+  log_.login_accepted(report, gate_.waited());
+}
+
+void ProxySession::perform(const bridge::LoginRefused& report) {
+  gate_.refused(report.code, loop_.now());
+  std::uint64_t left_out = 0;
+  if (gate_.refused_here()) {
+    const auto due = counters_.refused_logins.due(loop_.now());
+    if (!due) return;
+    left_out = *due;
+  }
+  log_.login_refused(report, gate_.waited(), left_out);
+}
+
+void ProxySession::perform(const bridge::UpstreamReached&) {
+  if (const auto back = counters_.health.reached(loop_.now())) log_.upstream_back(*back);
+}
+
+void ProxySession::perform(const bridge::UpstreamUnreachable& report) {
+  const auto down = counters_.health.failed(connect_begun_, loop_.now(), report.reason);
+  if (down) log_.upstream_down(*down);
+}
+
+void ProxySession::perform(const bridge::SessionEnded& report) {
+  gate_.left();
+  log_.report(report);
 }
 
 void ProxySession::on_upstream_connected(
@@ -306,14 +381,14 @@ void ProxySession::perform(bridge::SecureClient) {
   flush_client();  // the +OK belongs in front of TLS
   const std::string first_octets = bridge_.client().take_unparsed_input();
   securing_client_ = true;
-  client_ =
-      tls::Stream::accept(loop_, std::move(client_), settings_.listener_tls, first_octets, [this] {
-        guarded([this] {
-          securing_client_ = false;
-          bridge_.client_secured();
-          pump();
-        });
-      });
+  client_ = tls::Stream::accept(loop_, std::move(client_), settings_.listener_tls->get(),
+                                first_octets, [this] {
+                                  guarded([this] {
+                                    securing_client_ = false;
+                                    bridge_.client_secured();
+                                    pump();
+                                  });
+                                });
   client_->set_observer(&client_side_);
 }
 
@@ -360,7 +435,7 @@ void ProxySession::ClientSide::on_written() {
 
 void ProxySession::ClientSide::on_closed(const net::StreamError& error) {
   session_.guarded([&] {
-    if (!session_.closing_client_) session_.log_.client_trouble(error.text);
+    if (!session_.closing_client_) session_.log_.client_trouble(error);
     session_.client_.reset();
     session_.bridge_.client_lost("client-lost");
     session_.pump();
@@ -383,7 +458,7 @@ std::span<char> ProxySession::UpstreamSide::read_space() {
 void ProxySession::UpstreamSide::on_read(std::size_t count) {
   session_.guarded([&] {
     if (imap::ClientSession* engine = session_.bridge_.upstream()) engine->received(count);
-    session_.bridge_.upstream_progressed(session_.loop_.now());
+    session_.bridge_.upstream_progressed(session_.loop_.now(), count);
     session_.pump();
   });
 }

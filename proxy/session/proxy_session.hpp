@@ -1,6 +1,7 @@
 // ProxySession: one client connection with its upstream connection.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -14,9 +15,11 @@
 #include "net/byte_stream.hpp"
 #include "net/connector.hpp"
 #include "net/event_loop.hpp"
+#include "net/resolver.hpp"
 #include "net/tcp_stream.hpp"
 #include "net/timer.hpp"
 #include "session/flow_control.hpp"
+#include "session/login_gate.hpp"
 #include "session/session_log.hpp"
 #include "session/session_registry.hpp"
 #include "session/settings.hpp"
@@ -30,9 +33,10 @@ namespace popbridge::session {
 class ProxySession {
  public:
   /// References must outlive the session. Nothing happens before start().
-  ProxySession(std::uint64_t id, SessionRegistry& registry, net::EventLoop& loop,
-               const Settings& settings, bridge::ReadAheadBudget& read_ahead, UpstreamPool& pool,
-               log::Logger& logger, std::unique_ptr<net::TcpStream> client, ListenerKind kind);
+  ProxySession(Admission::Permit permit, SessionRegistry& registry, net::EventLoop& loop,
+               const Settings& settings, Counters& counters, UpstreamPool& pool,
+               net::Resolver& resolver, log::Logger& logger, std::unique_ptr<net::TcpStream> client,
+               ListenerKind kind);
   ProxySession(const ProxySession&) = delete;
   ProxySession& operator=(const ProxySession&) = delete;
   ~ProxySession();
@@ -42,6 +46,8 @@ class ProxySession {
   void drain();
   /// Ends now, whatever is running.
   void abort();
+  /// Tells a client that has not logged in that its place is needed, and ends.
+  void make_room();
 
  private:
   /// Around everything the loop or the registry calls: the one place where an exception of the
@@ -103,19 +109,30 @@ class ProxySession {
   void perform(bridge::KeepUpstream& action);
   void perform(bridge::SecureClient action);
   void perform(bridge::CloseClient action);
+  void perform(const bridge::LoginAccepted& report);
+  void perform(const bridge::LoginRefused& report);
+  void perform(const bridge::UpstreamReached& report);
+  void perform(const bridge::UpstreamUnreachable& report);
+  void perform(const bridge::SessionEnded& report);
   template <class Report>
   void perform(const Report& report) {
     log_.report(report);
   }
 
+  [[nodiscard]] bool hold_back(const LoginGate::Decision& decision);
+  [[nodiscard]] bool take_kept_upstream();
   void on_upstream_connected(std::expected<std::unique_ptr<net::TcpStream>, std::string> connected);
   void on_timer();
+  void look_at_client();
 
   std::uint64_t id_;
   SessionRegistry& registry_;
   net::EventLoop& loop_;
   const Settings& settings_;
+  Counters& counters_;
+  LoginGate gate_;
   UpstreamPool& pool_;
+  net::Resolver& resolver_;  ///< of the upstream
   ListenerKind kind_;
   SessionLog log_;
   bridge::Bridge bridge_;
@@ -127,7 +144,8 @@ class ProxySession {
   std::unique_ptr<log::WireLog> wire_log_;
   net::Timer timer_;
   FlowControl flow_;
-  std::size_t client_queued_ = 0;  ///< at the last look, to see a slow reader's progress
+  std::size_t client_unacknowledged_ = 0;  ///< at the last look
+  std::chrono::milliseconds connect_begun_{};
   bool securing_client_ = false;
   bool securing_upstream_ = false;
   bool closing_client_ = false;

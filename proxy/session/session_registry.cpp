@@ -1,12 +1,84 @@
 #include "session/session_registry.hpp"
 
 #include <algorithm>
+#include <cstdlib>
+#include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "session/proxy_session.hpp"
 
 namespace popbridge::session {
+
+/// A client that is told why it cannot come in. Destroying it drops the connection.
+class SessionRegistry::Refused final : public net::StreamObserver {
+ public:
+  Refused(SessionRegistry& registry, std::unique_ptr<net::TcpStream> client,
+          Admission::Goodbye goodbye)
+      : registry_(registry), client_(std::move(client)), goodbye_(std::move(goodbye)) {
+    client_->set_observer(this);
+    client_->write("-ERR [SYS/TEMP] too many connections, try again later\r\n");
+    client_->close_after_flush();
+  }
+  Refused(const Refused&) = delete;
+  Refused& operator=(const Refused&) = delete;
+  ~Refused() override = default;
+
+  std::span<char> read_space() override { return {}; }
+  void on_read(std::size_t) override {}
+  void on_eof() override {}
+  void on_written() override {}
+  void on_closed(const net::StreamError&) override {
+    registry_.refused_.remove_if([this](const Refused& other) { return &other == this; });
+  }
+
+ private:
+  SessionRegistry& registry_;
+  std::unique_ptr<net::TcpStream> client_;
+  Admission::Goodbye goodbye_;
+};
+
+namespace {
+
+struct RefusalText {
+  std::string_view limit;
+  std::string_view flag;
+};
+
+RefusalText text_of(Admission::Refusal refusal) {
+  switch (refusal) {
+    case Admission::Refusal::kSessions:
+      return {"max_sessions", "raise --max-sessions"};
+    case Admission::Refusal::kSessionsOfAddress:
+      return {"max_sessions_per_address", "raise --max-sessions-per-address"};
+    case Admission::Refusal::kLoginsOfAddress:
+      return {"max_logins_per_address", "raise --max-logins-per-address"};
+  }
+  return {};
+}
+
+std::size_t limit_of(Admission::Refusal refusal, const Admission::Limits& limits) {
+  switch (refusal) {
+    case Admission::Refusal::kSessions:
+      return limits.sessions;
+    case Admission::Refusal::kSessionsOfAddress:
+      return limits.sessions_per_address;
+    case Admission::Refusal::kLoginsOfAddress:
+      return limits.logins_per_address;
+  }
+  return 0;
+}
+
+}  // namespace
+
+Counters::Counters(const Settings& settings, const tls::KeyedHash& hash)
+    : admission({.sessions = settings.max_sessions,
+                 .sessions_per_address = settings.max_sessions_per_address,
+                 .logins_per_address = settings.max_logins_per_address}),
+      throttle(settings.max_login_delay, hash),
+      health(::arc4random()),
+      read_ahead(settings.read_ahead_total_octets) {}
 
 SessionRegistry::SessionRegistry(net::EventLoop& loop, const Settings& settings,
                                  const tls::KeyedHash& hash, log::Logger& logger,
@@ -15,38 +87,34 @@ SessionRegistry::SessionRegistry(net::EventLoop& loop, const Settings& settings,
       settings_(settings),
       logger_(logger),
       counters_(counters),
+      resolver_(loop, settings.upstream_host),
       pool_(loop, hash, settings.bridge.upstream_keepalive,
             settings.max_sessions / std::max(1U, settings.threads)),
       sweep_(loop, [this] { sweep(); }),
-      drain_deadline_(loop, [this] { abort_all(); }) {}
+      drain_deadline_(loop, [this] { abort_all(); }) {
+  const std::weak_ptr<const bool> alive = alive_;
+  worker_ = counters_.admission.add_worker([this, &loop, alive](std::uint64_t id) {
+    loop.post([this, alive, id] {
+      if (!alive.expired()) drop(id);
+    });
+  });
+}
 
 SessionRegistry::~SessionRegistry() {
-  counters_.sessions.fetch_sub(sessions_.size());
+  counters_.admission.forget_worker(worker_);
   sessions_.clear();
 }
 
 void SessionRegistry::accept(std::unique_ptr<net::TcpStream> client, ListenerKind kind) {
   if (draining_) return;
-  if (counters_.sessions.fetch_add(1) >= settings_.max_sessions) {
-    counters_.sessions.fetch_sub(1);
-    logger_.write(log::Level::kWarning, log::Line("session-refused")
-                                            .field("client", client->peer().ip)
-                                            .field("max_sessions", settings_.max_sessions)
-                                            .field("advice", "raise --max-sessions"));
-    if (kind == ListenerKind::kPlain) {
-      client->write("-ERR [SYS/TEMP] too many sessions, try again later\r\n");
-      client->close_after_flush();
-    }
+  auto permit = counters_.admission.admit(worker_, client->peer().network(), loop_.now());
+  if (!permit) {
+    refuse(std::move(client), kind, permit.error());
     return;
   }
-  const std::uint64_t id = counters_.next_session.fetch_add(1);
-  try {
-    add(id, std::make_unique<ProxySession>(id, *this, loop_, settings_, counters_.read_ahead, pool_,
-                                           logger_, std::move(client), kind));
-  } catch (...) {
-    counters_.sessions.fetch_sub(1);
-    throw;
-  }
+  const std::uint64_t id = permit->id();
+  add(id, std::make_unique<ProxySession>(*std::move(permit), *this, loop_, settings_, counters_,
+                                         pool_, resolver_, logger_, std::move(client), kind));
   sessions_.find(id)->second->start();
 }
 
@@ -56,15 +124,36 @@ void SessionRegistry::add(std::uint64_t id, std::unique_ptr<ProxySession> sessio
   sessions_.emplace(id, std::move(session));
 }
 
+void SessionRegistry::refuse(std::unique_ptr<net::TcpStream> client, ListenerKind kind,
+                             Admission::Refusal refusal) {
+  if (const auto left_out = counters_.refused_sessions.due(loop_.now())) {
+    const auto [limit, advice] = text_of(refusal);
+    log::Line line = log::Line("session-refused")
+                         .field("client", client->peer().ip)
+                         .field(limit, limit_of(refusal, counters_.admission.limits()))
+                         .field("advice", advice);
+    if (*left_out > 0) line.field("left_out", *left_out);
+    logger_.write(log::Level::kWarning, line);
+  }
+  if (kind != ListenerKind::kPlain) return;
+  if (auto goodbye = counters_.admission.say_goodbye()) {
+    refused_.emplace_back(*this, std::move(client), *std::move(goodbye));
+  }
+}
+
+/// Asked for by the admission, perhaps on behalf of another worker.
+void SessionRegistry::drop(std::uint64_t id) {
+  const auto found = sessions_.find(id);
+  if (found != sessions_.end()) found->second->make_room();
+}
+
 void SessionRegistry::retire(std::uint64_t id) noexcept {
   retired_.push_back(id);
   sweep_.schedule();
 }
 
 void SessionRegistry::sweep() {
-  for (const std::uint64_t id : retired_) {
-    if (sessions_.erase(id) > 0) counters_.sessions.fetch_sub(1);
-  }
+  for (const std::uint64_t id : retired_) sessions_.erase(id);
   retired_.clear();
   if (draining_ && sessions_.empty()) {
     drain_deadline_.cancel();

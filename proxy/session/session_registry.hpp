@@ -1,10 +1,11 @@
 // SessionRegistry: owns the sessions of one worker.
 #pragma once
 
-#include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <list>
 #include <memory>
 #include <unordered_map>
 #include <vector>
@@ -12,9 +13,14 @@
 #include "bridge/read_ahead_budget.hpp"
 #include "log/log.hpp"
 #include "net/event_loop.hpp"
+#include "net/resolver.hpp"
 #include "net/tcp_stream.hpp"
 #include "net/timer.hpp"
+#include "session/admission.hpp"
+#include "session/login_throttle.hpp"
+#include "session/quiet_line.hpp"
 #include "session/settings.hpp"
+#include "session/upstream_health.hpp"
 #include "session/upstream_pool.hpp"
 #include "tls/keyed_hash.hpp"
 
@@ -24,11 +30,15 @@ class ProxySession;
 
 /// What workers share besides the constant Settings and the Logger.
 struct Counters {
-  explicit Counters(const Settings& settings) : read_ahead(settings.read_ahead_total_octets) {}
+  /// `hash` must outlive the object.
+  Counters(const Settings& settings, const tls::KeyedHash& hash);
 
-  std::atomic<std::size_t> sessions{0};        ///< open now, in the whole process
-  std::atomic<std::uint64_t> next_session{1};  ///< names sessions in the log
-  bridge::ReadAheadBudget read_ahead;          ///< of all sessions together
+  Admission admission;
+  LoginThrottle throttle;
+  UpstreamHealth health;
+  QuietLine refused_sessions;  ///< "session-refused"
+  QuietLine refused_logins;    ///< "login-refused" of logins that nobody asked the server about
+  bridge::ReadAheadBudget read_ahead;  ///< of all sessions together
 };
 
 enum class ListenerKind { kPlain, kTls };
@@ -44,7 +54,8 @@ class SessionRegistry {
   SessionRegistry& operator=(const SessionRegistry&) = delete;
   ~SessionRegistry();  ///< aborts what is left
 
-  /// Starts a session, or answers "-ERR [SYS/TEMP] ..." and closes when the process is full.
+  /// Starts a session, or answers "-ERR [SYS/TEMP] ..." and closes when there is no room for it
+  /// (Admission).
   void accept(std::unique_ptr<net::TcpStream> client, ListenerKind kind);
   /// Ends idle sessions at once with -ERR [SYS/TEMP], lets running commands end, aborts what is
   /// left after Settings::drain_timeout; nothing is deleted upstream but by a QUIT that was already
@@ -58,16 +69,26 @@ class SessionRegistry {
   [[nodiscard]] std::size_t size() const { return sessions_.size(); }
 
  private:
+  class Refused;
+
   void add(std::uint64_t id, std::unique_ptr<ProxySession> session);
+  void refuse(std::unique_ptr<net::TcpStream> client, ListenerKind kind,
+              Admission::Refusal refusal);
+  void drop(std::uint64_t id);
   void sweep();
 
   net::EventLoop& loop_;
   const Settings& settings_;
   log::Logger& logger_;
   Counters& counters_;
-  UpstreamPool pool_;  ///< outlives the sessions, which leave their connections to it
+  net::Resolver resolver_;  ///< of the upstream, for all sessions
+  UpstreamPool pool_;       ///< outlives the sessions, which leave their connections to it
   std::unordered_map<std::uint64_t, std::unique_ptr<ProxySession>> sessions_;
   std::vector<std::uint64_t> retired_;  ///< with room for all sessions_
+  std::list<Refused> refused_;          ///< clients that are being told so
+  /// For what other threads send here: expired once the registry is gone. This thread only.
+  std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);
+  std::size_t worker_;  ///< our name with the admission
   net::Deferred sweep_;
   net::Timer drain_deadline_;
   std::function<void()> on_empty_;

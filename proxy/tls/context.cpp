@@ -12,6 +12,8 @@
 #include <vector>
 
 #include <arpa/inet.h>
+#include <openssl/asn1.h>
+#include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
@@ -117,6 +119,14 @@ int select_alpn(SSL*, const unsigned char** chosen, unsigned char* chosen_size,
   return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
+std::string text_of(const ASN1_TIME& time) {
+  const std::unique_ptr<BIO, decltype(&BIO_free)> out(BIO_new(BIO_s_mem()), &BIO_free);
+  if (!out || ASN1_TIME_print(out.get(), &time) != 1) return "a time that cannot be read";
+  char* text = nullptr;
+  const long size = BIO_get_mem_data(out.get(), &text);
+  return {text, static_cast<std::size_t>(std::max(size, 0L))};
+}
+
 bool is_ip_literal(const std::string& host) {
   unsigned char octets[sizeof(in6_addr)];
   return inet_pton(AF_INET, host.c_str(), octets) == 1 ||
@@ -185,6 +195,16 @@ ssl_st* ServerContext::new_connection() const {
   SSL* connection = SSL_new(context_);
   if (connection != nullptr) SSL_set_accept_state(connection);
   return connection;
+}
+
+std::string ServerContext::validity_problem() const {
+  const X509* const certificate = SSL_CTX_get0_certificate(context_);
+  const ASN1_TIME* const begin = X509_get0_notBefore(certificate);
+  const ASN1_TIME* const end = X509_get0_notAfter(certificate);
+  // A time that cannot be understood compares as 0, and no client will understand it either.
+  if (X509_cmp_current_time(end) <= 0) return "expired at " + text_of(*end);
+  if (X509_cmp_current_time(begin) >= 0) return "not valid before " + text_of(*begin);
+  return {};
 }
 
 /// The newest session the server gave us, with the result of its verification. Connections on

@@ -55,6 +55,9 @@ void Stream::set_gathering(bool on) {
 std::size_t Stream::queued_bytes() const {
   return impl_->queued_bytes();
 }
+std::size_t Stream::unacknowledged_bytes() const {
+  return impl_->unacknowledged_bytes();
+}
 void Stream::close_after_flush() {
   impl_->close_after_flush();
 }

@@ -60,6 +60,7 @@ void Stream::Impl::start(ssl_st* connection, Side side, const std::string& host,
   context_ = std::move(context);
   engine_.emplace(connection, side, host);
   received_ = first_octets;
+  heard_ = !first_octets.empty();
   engine_->receive(received_);
   transport_->set_observer(this);
   update_transport_reading();
@@ -80,6 +81,7 @@ void Stream::Impl::let_go(std::unique_ptr<Impl> impl) {
 void Stream::Impl::on_read(std::size_t count) {
   guarded([this, count] {
     const std::string_view octets(loop_.scratch().data(), count);
+    heard_ = true;
     if (engine_->unread().empty()) {
       engine_->receive(octets);
     } else {
@@ -160,6 +162,10 @@ void Stream::Impl::set_gathering(bool on) {
 
 std::size_t Stream::Impl::queued_bytes() const {
   return unsent_.size() + engine_->output().size() + transport_->queued_bytes();
+}
+
+std::size_t Stream::Impl::unacknowledged_bytes() const {
+  return unsent_.size() + engine_->output().size() + transport_->unacknowledged_bytes();
 }
 
 void Stream::Impl::close_after_flush() {
@@ -298,7 +304,7 @@ void Stream::Impl::die(const std::string& text) {
   transport_->set_observer(nullptr);
   transport_->close_after_flush();
   net::StreamObserver* const told = std::exchange(observer_, nullptr);
-  if (told != nullptr) told->on_closed(net::StreamError{text});
+  if (told != nullptr) told->on_closed(net::StreamError{text, transport_end_ && !heard_});
 }
 
 void Stream::Impl::update_transport_reading() {

@@ -33,6 +33,7 @@ class Stream::Impl final : public net::StreamObserver {
   [[nodiscard]] std::size_t write_unit() const { return engine_->record_octets(); }
   void set_gathering(bool on);
   [[nodiscard]] std::size_t queued_bytes() const;
+  [[nodiscard]] std::size_t unacknowledged_bytes() const;
   void close_after_flush();
   void abort();
   [[nodiscard]] std::string description() const { return engine_->description(); }
@@ -84,6 +85,7 @@ class Stream::Impl final : public net::StreamObserver {
   bool closing_ = false;  ///< close_after_flush() was called
   bool reading_ = false;
   bool transport_reading_ = false;
+  bool heard_ = false;        ///< an octet came, or was there before TLS
   bool input_ended_ = false;  ///< close_notify arrived
   bool write_failed_ = false;
   bool orphaned_ = false;

@@ -74,6 +74,7 @@ class KnownFaults(FaultTest):
             check_text(client.retr(2), MESSAGES[1])
 
     def test_06_a_wrong_size_changes_no_message(self):
+        """G7."""
         messages = [Message(number, octets) for number, octets in enumerate(MESSAGES, 1)]
         messages[1].listed_size = 12345
         with Bench(messages=messages) as bench:
@@ -121,6 +122,7 @@ class KnownFaults(FaultTest):
             self.assert_code(bench.try_login()[1], "SYS/TEMP")
 
     def test_13_bye_at_select_is_temporary(self):
+        """J5."""
         with Bench() as bench:
             bench.server.on("SELECT", bye("too busy"))
             self.assert_code(bench.try_login()[1], "SYS/TEMP")

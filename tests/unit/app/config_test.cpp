@@ -126,7 +126,30 @@ TEST_CASE("every setting arrives where it belongs", "[app]") {
   CHECK(config->session.wire_log_directory == "/trace");
 }
 
-TEST_CASE("each setting that is wrong by itself is refused by name", "[app]") {
+TEST_CASE("J1: a time that is a part of another one cannot be longer", "[app]") {
+  const auto config = configure(
+      with_upstream({"--upstream-timeout", "10", "--login-timeout", "20"}), {}, Machine{});
+  REQUIRE(config);
+  const auto& settings = config->session.bridge;
+  CHECK(settings.connect_timeout == 10s);        // the default would be 15
+  CHECK(settings.tls_handshake_timeout == 20s);  // and 30
+  CHECK(settings.write_timeout == 120s);
+  CHECK(refusal(with_upstream({"--connect-timeout", "61"}))
+            .starts_with("--connect-timeout (command line): 61 seconds are more than the 60 of "
+                         "--upstream-timeout"));
+  CHECK(refusal(with_upstream({"--tls-handshake-timeout", "90", "--login-timeout", "30"}))
+            .starts_with("--tls-handshake-timeout (command line): 90 seconds are more than the 30 "
+                         "of --login-timeout"));
+  const auto longer = configure(with_upstream({"--connect-timeout", "5", "--write-timeout", "1h",
+                                               "--tls-handshake-timeout", "60"}),
+                                {}, Machine{});
+  REQUIRE(longer);
+  CHECK(longer->session.bridge.connect_timeout == 5s);
+  CHECK(longer->session.bridge.write_timeout == 3600s);
+  CHECK(longer->session.bridge.tls_handshake_timeout == 60s);
+}
+
+TEST_CASE("each setting that is wrong by itself is refused by name", "[app][K4]") {
   struct Row {
     Strings arguments;
     std::string expected;
@@ -155,6 +178,7 @@ TEST_CASE("each setting that is wrong by itself is refused by name", "[app]") {
       {{"--tls-cert", "none.pem"}, "--tls-cert (command line): cannot read \"none.pem\""},
       {{"--tls-key", ""}, "--tls-key (command line): the file name is empty"},
       {{"--wire-log", "/none"}, "--wire-log (command line): cannot write in \"/none\""},
+      {{"--user", "nobody-here"}, "--user (command line): there is no user \"nobody-here\""},
   };
   for (const Row& row : rows) {
     CAPTURE(row.arguments);
@@ -250,15 +274,22 @@ TEST_CASE("a listener for others on which nobody else can log in is warned about
   CHECK(warnings_about(with_tls, with_certificate(), event) == 0);
 }
 
-TEST_CASE("a private key that others may read is warned about", "[app]") {
+TEST_CASE("N5: a private key that others may read is warned about", "[app]") {
   Machine machine = with_certificate();
   const Strings arguments = with_upstream({"--tls-cert", "cert.pem", "--tls-key", "key.pem"});
   CHECK(warnings_about(arguments, machine, "private-key-readable-by-others") == 0);
-  machine.exposed = {"key.pem"};
+  machine.exposed = {{"key.pem", Exposure::kOthers}};
   CHECK(warnings_about(arguments, machine, "private-key-readable-by-others") == 1);
+  // As Debian's group ssl-cert has it: worth a line, no warning.
+  machine.exposed = {{"key.pem", Exposure::kGroupReads}};
+  const auto config = configure(arguments, {}, machine);
+  REQUIRE(config);
+  REQUIRE(notice_texts(*config, Level::kInfo).size() == 1);
+  CHECK(notice_texts(*config, Level::kInfo)[0].starts_with("private-key-readable-by-group "));
+  CHECK(notice_texts(*config, Level::kWarning).empty());
 }
 
-TEST_CASE("sessions are fitted to the limit of open files", "[app]") {
+TEST_CASE("L4: sessions are fitted to the limit of open files", "[app]") {
   Machine machine;
   machine.descriptors = 1024;
   const auto lowered = configure(with_upstream({}), {}, machine);
@@ -275,9 +306,12 @@ TEST_CASE("sessions are fitted to the limit of open files", "[app]") {
 
   const std::string asked = refusal(with_upstream({"--max-sessions", "600"}), machine);
   CHECK(
-      asked.starts_with("--max-sessions (command line): 600 sessions need 1282 file descriptors"));
+      asked.starts_with("--max-sessions (command line): 600 sessions need 1242 file descriptors"));
   CHECK(asked.find("RLIMIT_NOFILE allows 1024") != std::string::npos);
 
+  // As little as some init systems give.
+  machine.descriptors = 64;
+  CHECK(configure(with_upstream({}), {}, machine)->session.max_sessions >= 10);
   machine.descriptors = 20;
   CHECK(refusal(with_upstream({}), machine).starts_with("--max-sessions (default): "));
 }

@@ -168,7 +168,7 @@ TEST_CASE("a password in a refused URL is not repeated", "[app]") {
   }
 }
 
-TEST_CASE("a folder is UTF-8 without control characters", "[app]") {
+TEST_CASE("a folder is UTF-8 without control characters", "[app][C1]") {
   for (const char* text : {"INBOX", "Archive/2026", "Gel\xc3\xb6scht", "\xe2\x82\xac",
                            "\xf0\x9f\x93\xab", "with space", "\"quoted\""}) {
     CAPTURE(text);

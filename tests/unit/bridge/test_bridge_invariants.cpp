@@ -277,7 +277,7 @@ class World {
       const std::string octets(dice_.piece(connection_->output()));
       connection_->take(octets.size());
       bridge_->upstream()->feed(octets);
-      bridge_->upstream_progressed(now_);
+      bridge_->upstream_progressed(now_, octets.size());
       return true;
     }
     if (!connection_->output().empty()) return moved;
@@ -407,7 +407,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("Whatever the server does, no mail is lost and nothing untrue is said") {
+TEST_CASE("Whatever the server does, no mail is lost and nothing untrue is said", "[D5][H1]") {
   for (const std::size_t fault_every : {2, 4, 10}) {
     for (std::uint32_t seed = 1; seed <= 2000; ++seed) {
       INFO("one answer in " << fault_every << " is faulty, seed " << seed);

@@ -89,7 +89,7 @@ TEST_CASE("What is no host name is an error told from the loop") {
   fixture.require_clean_end();
 }
 
-TEST_CASE("Destroying a Connector cancels it in every phase") {
+TEST_CASE("Destroying a Connector cancels it in every phase", "[D5]") {
   LoopFixture fixture;
   {
     const std::string host = GENERATE(as<std::string>{}, "127.0.0.1", "localhost");

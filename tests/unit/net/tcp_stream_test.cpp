@@ -339,6 +339,22 @@ TEST_CASE("close_after_flush gives up on a client that never closes, and on one 
   fixture.require_clean_end();
 }
 
+TEST_CASE("L4: a client that is refused reads why, and costs no descriptor from then on") {
+  LoopFixture fixture;
+  for (const bool talks_first : {false, true}) {
+    RawPair pair(fixture);
+    if (talks_first) REQUIRE(::send(pair.client.fd(), "USER a\r\nPASS b\r\n", 16, 0) == 16);
+    pair.server->refuse("-ERR full\r\n");
+    pair.server->write("nothing more");
+    pair.server.reset();
+    fixture.settle();
+    char line[32];
+    CHECK(::recv(pair.client.fd(), line, sizeof line, 0) == 11);
+    CHECK(::recv(pair.client.fd(), line, sizeof line, 0) == 0);
+  }
+  fixture.require_clean_end();
+}
+
 TEST_CASE("After abort() nothing is called and nothing is sent any more") {
   LoopFixture fixture;
   {

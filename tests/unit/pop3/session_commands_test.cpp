@@ -23,7 +23,7 @@ Dialogue logged_in(Limits limits = {}) {
 
 }  // namespace
 
-TEST_CASE("every command of TRANSACTION becomes its event") {
+TEST_CASE("every command of TRANSACTION becomes its event", "[F4]") {
   Dialogue dialogue = logged_in();
   ServerSession& session = dialogue.session();
   const auto answered = [&](std::string_view expected) {
@@ -58,7 +58,7 @@ TEST_CASE("every command of TRANSACTION becomes its event") {
   CHECK(dialogue.say("NOOP\r\n") == "+OK\r\n");
 }
 
-TEST_CASE("bad arguments get their own error and never become an event") {
+TEST_CASE("bad arguments get their own error and never become an event", "[C5][F2][F4][F13][F14]") {
   Dialogue dialogue = logged_in(Limits{.bad_commands_after_login = 1000});
   struct Row {
     std::string_view line;
@@ -108,7 +108,7 @@ TEST_CASE("bad arguments get their own error and never become an event") {
   }
 }
 
-TEST_CASE("commands of the other state are refused and change nothing") {
+TEST_CASE("commands of the other state are refused and change nothing", "[F10]") {
   for (const std::string_view command :
        {"STAT", "LIST", "RETR 1", "DELE 1", "NOOP", "RSET", "TOP 1 1", "UIDL"}) {
     CAPTURE(std::string(command));
@@ -127,7 +127,7 @@ TEST_CASE("commands of the other state are refused and change nothing") {
   }
 }
 
-TEST_CASE("a line ends with CRLF or a bare LF in any split, and never with a bare CR") {
+TEST_CASE("a line ends with CRLF or a bare LF in any split, and never with a bare CR", "[F3]") {
   for (const std::string_view line_end : {"\r\n", "\n"}) {
     Dialogue dialogue = logged_in();
     const std::string command = "NOOP" + std::string(line_end);
@@ -140,6 +140,9 @@ TEST_CASE("a line ends with CRLF or a bare LF in any split, and never with a bar
   CHECK(dialogue.say("NOOP\rNOOP\r").empty());
   CHECK(is_error(dialogue.say("\n")));
   CHECK(is_error(dialogue.say("NOOP\r\r\n")));
+  // LF CR is the end of one line and the beginning of the next.
+  CHECK(dialogue.say("NOOP\n\r") == "+OK\r\n");
+  CHECK(is_error(dialogue.say("NOOP\r\n")));
 }
 
 TEST_CASE("hundreds of pipelined commands are answered in order") {
@@ -162,7 +165,7 @@ TEST_CASE("hundreds of pipelined commands are answered in order") {
   CHECK(dialogue.output() == expected);
 }
 
-TEST_CASE("the way commands arrive does not change the answers") {
+TEST_CASE("the way commands arrive does not change the answers", "[F3]") {
   const std::string wire =
       "CAPA\r\nUSER fred\r\nBAD\r\nAUTH PLAIN\r\n*\r\nUSER x\r\nPASS \r\nAUTH\r\nQUIT\r\nMORE\r\n";
   Dialogue whole;
@@ -227,7 +230,7 @@ TEST_CASE("commands are left unread while too much output waits") {
   CHECK(dialogue.say("NOOP\r\n") == "+OK\r\n");
 }
 
-TEST_CASE("input is wanted until a line's worth waits behind an open command") {
+TEST_CASE("input is wanted until a line's worth waits behind an open command", "[D6]") {
   Dialogue dialogue = logged_in();
   dialogue.expect<Retr>("RETR 1\r\n");
   ServerSession& session = dialogue.session();
@@ -310,13 +313,13 @@ TEST_CASE("an error about a message that is not there is no bad command") {
   }
 }
 
-TEST_CASE("QUIT before login is answered and ends the session") {
+TEST_CASE("QUIT before login is answered and ends the session", "[F12]") {
   Dialogue dialogue;
   CHECK(dialogue.expect_over(EndReason::kQuitBeforeLogin, "quit\r\nUSER a\r\n") ==
         "+OK popbridge signing off\r\n");
 }
 
-TEST_CASE("QUIT after login asks for the update, and what follows it is ignored") {
+TEST_CASE("QUIT after login asks for the update, and what follows it is ignored", "[F12]") {
   Dialogue dialogue = logged_in();
   dialogue.expect<Quit>("QUIT\r\nDELE 1\r\n");
   ServerSession& session = dialogue.session();

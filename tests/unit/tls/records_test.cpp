@@ -77,7 +77,8 @@ TEST_CASE("One write is cut into full records and one for the rest") {
   fixture.require_clean_end();
 }
 
-TEST_CASE("A client that asked for small records gets each write of one unit as one record") {
+TEST_CASE("A client that asked for small records gets each write of one unit as one record",
+          "[G10]") {
   TlsFixture fixture;
   {
     struct Case {
