@@ -162,6 +162,9 @@ void Listener::Core::adopt(int descriptor) {
   if (uv_tcp_open(&core->tcp, descriptor) != 0) return;
   owned.number = -1;
   core->connected();
+  // It is gone already, or there is no memory: what is allowed to nobody in particular would look
+  // like a refusal.
+  if (core->peer.ip.empty()) return;
   on_accept(TcpStream::Core::hand_over(std::move(core)));
 }
 

@@ -105,8 +105,12 @@ Engine::Engine(ssl_st* connection, Side side, std::string host)
     return;
   }
   SSL_set_bio(connection, bio, bio);
+  if (SSL_set_msg_callback_arg(connection, this) != 1) {
+    connection_.reset();
+    error_ = "TLS: out of memory";
+    return;
+  }
   SSL_set_msg_callback(connection, &Engine::on_message);
-  SSL_set_msg_callback_arg(connection, this);
 }
 
 Engine::~Engine() = default;
