@@ -3,6 +3,7 @@
 #
 #   tests/run.sh [options] [-- ctest options]
 #   tests/run.sh bench [options]    the benchmark instead of the tests: see tests/bench/README.md
+#   tests/run.sh torture            each fallible call of a session fails once: see tests/torture/run.sh
 #   tests/run.sh soak SECONDS       clients, faults and a model of the mailboxes: see tests/soak/run.sh
 #
 #   --all             also: sanitizer builds, valgrind, clang-format, clang-tidy, the benchmark compiled,
@@ -19,6 +20,7 @@ source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 source "$source_dir/config/debian.sh"
 
 if [[ ${1-} == bench ]]; then exec "$source_dir/tests/bench/run.sh" "${@:2}"; fi
+if [[ ${1-} == torture ]]; then exec "$source_dir/tests/torture/run.sh" "${@:2}"; fi
 if [[ ${1-} == soak ]]; then exec "$source_dir/tests/soak/run.sh" "${@:2}"; fi
 
 # Upstream servers and clients of the integration tests, and what makes their certificates. Cyrus and
