@@ -3,6 +3,7 @@
 #
 #   tests/run.sh [options] [-- ctest options]
 #   tests/run.sh bench [options]    the benchmark instead of the tests: see tests/bench/README.md
+#   tests/run.sh fuzz SECONDS [TARGET ...]    the fuzz targets: see tests/fuzz/README.md
 #
 #   --all             also: sanitizer builds, valgrind, clang-format, clang-tidy, the benchmark compiled,
 #                     the demo (what CI runs)
@@ -18,6 +19,7 @@ source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 source "$source_dir/config/debian.sh"
 
 if [[ ${1-} == bench ]]; then exec "$source_dir/tests/bench/run.sh" "${@:2}"; fi
+if [[ ${1-} == fuzz ]]; then exec "$source_dir/tests/fuzz/run.sh" "${@:2}"; fi
 
 # Upstream servers and clients of the integration tests, and what makes their certificates. Cyrus and
 # Courier conflict with Dovecot: their tests unpack them beside the system.

@@ -28,8 +28,8 @@ std::string make_message(std::uint32_t uid, std::uint32_t generation, bool may_b
                          Dice& dice) {
   const std::string name = std::to_string(generation) + '-' + std::to_string(uid);
   std::string text = "Subject: " + name + "\r\n\r\n";
-  // One in forty is longer than what is kept back in memory, and than one step's output.
-  const bool is_long = may_be_long && dice.one_in(40);
+  // Longer than what is kept back in memory, and than one step's output.
+  const bool is_long = may_be_long && dice.one_in(10);
   const std::size_t lines = is_long ? 9000 : dice.below(30);
   for (std::size_t i = 0; i < lines; ++i) {
     text += std::string(dice.below(4), '.') + name + " line " + std::to_string(i) + "\r\n";
@@ -41,13 +41,12 @@ std::string make_message(std::uint32_t uid, std::uint32_t generation, bool may_b
 std::vector<StoredMessage> make_messages(std::uint32_t generation, std::size_t count, Dice& dice) {
   std::vector<StoredMessage> messages;
   std::uint32_t uid = 0;
-  bool has_long = false;
+  bool may_be_long = dice.one_in(4);  // one of them: each takes its time
   for (; count > 0; --count) {
     uid += 1 + static_cast<std::uint32_t>(dice.below(3));
-    const bool may_be_long = !has_long;
     messages.push_back(
         {uid, make_message(uid, generation, may_be_long, dice), dice.one_in(6), false});
-    has_long = has_long || messages.back().octets.size() > 100'000;
+    may_be_long = may_be_long && messages.back().octets.size() <= 100'000;
   }
   return messages;
 }
