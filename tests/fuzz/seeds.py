@@ -100,6 +100,8 @@ def session_wire(conversation, schedule):
                 yield b"`P" if mark == "P>" else b"`I"
             side = mark
             yield octets.replace(b"`", b"``")
+        elif mark == "I>":
+            yield b"`|"  # what the server says next answers this: it must not come in one piece
         elif (mark, octets) in happenings:
             yield happenings[mark, octets]
         elif mark == "I!" and octets.startswith(b"reset"):

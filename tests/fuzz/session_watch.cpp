@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdio>
+#include <cstdlib>
 #include <utility>
 
 #include "common/ascii.hpp"
+#include "common/escape.hpp"
 #include "support/hold.hpp"
 #include "unit/pop3/message_models.hpp"
 
@@ -29,6 +32,12 @@ std::uint32_t first_number(std::string_view arguments) {
   return number;
 }
 
+/// With FUZZ_SHOW in the environment a replay shows what passed, as transcripts write it.
+void show(const char* mark, std::string_view octets) {
+  static const bool wanted = std::getenv("FUZZ_SHOW") != nullptr;
+  if (wanted && !octets.empty()) std::printf("%s %s\n", mark, escape(octets, 4000).c_str());
+}
+
 /// Takes the next line off `unread`, without its end; false if there is none.
 bool take_line(std::string& unread, std::string_view end, std::string& line) {
   const std::size_t at = unread.find(end);
@@ -45,6 +54,7 @@ bool contains_ignoring_case(std::string_view text, std::string_view what) {
 }  // namespace
 
 void SessionWatch::from_client(std::string_view octets) {
+  show("P>|", octets);
   client_unread_ += octets;
 }
 
@@ -54,6 +64,7 @@ void SessionWatch::client_secured() {
 }
 
 void SessionWatch::to_client(std::string_view octets) {
+  show("P<|", octets);
   to_client_unread_ += octets;
   for (std::string line; take_line(to_client_unread_, "\r\n", line);) {
     if (multi_line_) {
@@ -118,10 +129,12 @@ void SessionWatch::on_multi_line_end() {
 }
 
 void SessionWatch::from_server(std::string_view octets) {
+  show("I<|", octets);
   from_server_ += octets;
 }
 
 void SessionWatch::to_server(std::string_view octets) {
+  show("I>|", octets);
   to_server_unread_ += octets;
   for (std::string line; take_line(to_server_unread_, "\r\n", line);) on_upstream_command(line);
 }

@@ -130,6 +130,8 @@ class Session {
       case 'I':
         client_speaks_ = false;
         break;
+      case '|':
+        break;
       case '`':
         say("`");
         break;
