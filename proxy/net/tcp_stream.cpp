@@ -32,6 +32,14 @@ constexpr int kKeepaliveIdleSeconds = 60;
 constexpr int kKeepaliveIntervalSeconds = 15;
 constexpr int kKeepaliveProbes = 4;
 
+/// An errno, or 0. Asking clears it.
+int pending_error(int descriptor) {
+  int error = 0;
+  socklen_t size = sizeof error;
+  if (::getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &size) != 0) return 0;
+  return error;
+}
+
 /// One uv_write, owned by the loop from submit to callback.
 struct WriteRequest {
   uv_write_t request{};
@@ -149,7 +157,13 @@ void TcpStream::Core::on_read(uv_stream_t* stream, ssize_t count, const uv_buf_t
   if (count == UV_ENOBUFS || count == 0) {
     core.sync_reading();
   } else if (count == UV_EOF) {
-    core.end_of_input();
+    // libuv takes every hang-up behind a short read for an end of input, without asking the kernel:
+    // a client that is gone would look like one that still waits for its answer.
+    if (const int error = pending_error(descriptor_of(core.tcp)); error != 0) {
+      core.die(core.failure_.value_or(error_text(-error)));
+    } else {
+      core.end_of_input();
+    }
   } else if (count < 0) {
     core.die(core.failure_.value_or(error_text(static_cast<int>(count))));
   } else {
