@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <expected>
 #include <memory>
 #include <span>
@@ -19,6 +20,7 @@
 #include "net/timer.hpp"
 #include "session/flow_control.hpp"
 #include "session/login_gate.hpp"
+#include "session/memory_share.hpp"
 #include "session/session_log.hpp"
 #include "session/session_registry.hpp"
 #include "session/settings.hpp"
@@ -31,7 +33,8 @@ namespace popbridge::session {
 /// the registry; it never deletes itself but asks to be retired.
 class ProxySession {
  public:
-  /// References must outlive the session. Nothing happens before start().
+  /// References must outlive the session. Nothing happens before start(). The session's
+  /// reserve of the memory was granted (MemoryShare).
   ProxySession(Admission::Permit permit, SessionRegistry& registry, net::EventLoop& loop,
                const Settings& settings, Counters& counters, UpstreamPool& pool,
                net::Resolver& resolver, log::Logger& logger, std::unique_ptr<net::TcpStream> client,
@@ -45,10 +48,28 @@ class ProxySession {
   void drain();
   /// Ends now, whatever is running.
   void abort();
+  /// There may be memory again for a session that had asked registry.await_memory().
+  void go_on();
   /// Tells a client that has not logged in that its place is needed, and ends.
   void make_room();
 
  private:
+  /// Around everything the loop or the registry calls: the one place where an exception of the
+  /// standard library ends. It means, as a rule, that there is no memory; what was being done is
+  /// then half done, so this session is given up, and no other.
+  template <typename Work>
+  void guarded(Work work) noexcept {
+    if (given_up_) return;
+    try {
+      work();
+    } catch (const std::exception& error) {
+      give_up(error);
+    }
+  }
+  /// Closes both connections as they are: no final dot, no answer, nothing more upstream. Needs no
+  /// memory, but for the log line, which may get lost.
+  void give_up(const std::exception& error) noexcept;
+
   /// Passes the stream's calls on, and forgets them once the session has ended.
   class ClientSide final : public net::StreamObserver {
    public:
@@ -75,6 +96,7 @@ class ProxySession {
     ProxySession& session_;
   };
 
+  void begin();
   void pump();
   bool write_client();
   void flush_client();
@@ -82,6 +104,10 @@ class ProxySession {
   bool carry_out_actions();
   void watch_queue();
   void settle();
+  void count_memory();
+  void note_starved(bool starved);
+  [[nodiscard]] bool wants_client_input();
+  void retire();
   void take_traces();
 
   void perform(const bridge::ConnectUpstream& action);
@@ -125,6 +151,10 @@ class ProxySession {
   std::unique_ptr<log::WireLog> wire_log_;
   net::Timer timer_;
   FlowControl flow_;
+  MemoryShare memory_;
+  bool thrifty_ = false;  ///< memory was short when it was last looked at
+  bool starved_ = false;  ///< ... and this session holds too much to read on
+  bool awaits_memory_ = false;
   std::size_t client_unacknowledged_ = 0;  ///< at the last look
   std::chrono::milliseconds connect_begun_{};
   bool securing_client_ = false;
@@ -132,6 +162,7 @@ class ProxySession {
   bool closing_client_ = false;
   bool pumping_ = false;
   bool retired_ = false;
+  bool given_up_ = false;
 };
 
 }  // namespace popbridge::session

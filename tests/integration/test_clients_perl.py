@@ -12,7 +12,7 @@ import corpus  # noqa: E402
 from real_clients import ClientTest, with_lf  # noqa: E402
 
 _MESSAGES = 1000
-# Prints every message it had not seen as "length\n" and octets; it knows the unique-ids in its file.
+# Prints every message that it had not seen as "length\n" and octets; what it had is in a file.
 _PROGRAM = r"""
 use strict;
 use warnings;
@@ -39,7 +39,7 @@ $pop3->quit or die 'QUIT: ' . $pop3->message;
 
 
 class NetPop3(ClientTest):
-    """O3: 1,000 messages of the nasty kind, read byte for byte; then nothing new; then all deleted."""
+    """O3: 1,000 nasty messages, read octet for octet; then nothing new; then all deleted."""
 
     def setUp(self):
         super().setUp()

@@ -81,8 +81,11 @@ class LogLines(unittest.TestCase):
             bench.server.behave()
             bench.login().quit()
             nonsense = bench.connect()
-            nonsense.send(b"GET / HTTP/1.1\r\n" * 10)
+            nonsense.send(b"EHLO there\r\n" * 10)
             nonsense.read_to_end()
+            browser = bench.connect()
+            browser.send(b"GET / HTTP/1.1\r\n\r\n")
+            browser.read_to_end()
             long_line = bench.connect()
             long_line.send(b"USER " + b"x" * 20000)
             long_line.read_to_end()
@@ -92,12 +95,13 @@ class LogLines(unittest.TestCase):
             with Pop3Client(bench.bridge.port()) as health_check:
                 health_check.quit()
             bench.bridge.wait_for(
-                lambda lines: sum(x.event == "session-end" for x in lines) >= 4, "all ends")
+                lambda lines: sum(x.event == "session-end" for x in lines) >= 5, "all ends")
             refused = code_lines(bench.bridge, "login-refused", code="AUTH")
             self.assertEqual(len(refused), 2 * len(FORGERY))
             abused = [x for x in code_lines(bench.bridge, "session-end") if "user" not in x.fields]
             self.assertEqual([x.fields["reason"] for x in abused],
-                             ["too many bad commands", "command line too long"])
+                             ["too many bad commands", "the client speaks HTTP, not POP3",
+                              "command line too long"])
             log = self.directory / "log"
             log.write_text(bench.bridge.log_text() + "\n")
             journal = self.directory / "journal"

@@ -1,6 +1,6 @@
-"""O2: random POP3 scripts against popbridge and against a model of a few lines, with Dovecot upstream,
-whose mailbox another IMAP client changes meanwhile. Each answer must be the model's, and so must the
-mailbox at the end.
+"""O2: random POP3 scripts against popbridge and against a model of a few lines, with Dovecot
+upstream, whose mailbox another IMAP client changes meanwhile. Each answer must be the model's, and
+so must the mailbox at the end.
 
 POPBRIDGE_SCRIPTS=1000 in the environment runs so many instead of the few that are run always;
 POPBRIDGE_FIRST_SCRIPT=77 begins with another one."""
@@ -79,8 +79,9 @@ class Script:
     def line(self, model):
         number = self.random.randint(1, max(1, len(model.drop)))
         line = self.random.choices(
-            (f"RETR {number}", f"DELE {number}", f"TOP {number} {self.random.choice((0, 1, 3, 99))}",
-             "STAT", "LIST", "UIDL", f"LIST {number}", f"UIDL {number}", "NOOP", "RSET",
+            (f"RETR {number}", f"DELE {number}",
+             f"TOP {number} {self.random.choice((0, 1, 3, 99))}", "STAT", "LIST", "UIDL",
+             f"LIST {number}", f"UIDL {number}", "NOOP", "RSET",
              self.random.choice(_NONSENSE)), (10, 5, 4, 3, 2, 2, 2, 2, 1, 1, 3))[0]
         return line.lower() if self.random.random() < 0.2 else line
 

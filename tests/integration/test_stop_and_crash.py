@@ -116,8 +116,8 @@ class Stop(EndTest):
 
 
 class Crash(EndTest):
-    """N8: SIGKILL in the middle of QUIT. There is no state but the server's, and the cache, which lies
-    about nothing."""
+    """N8: SIGKILL in the middle of QUIT. There is no state but the server's, and the cache, which
+    lies about nothing."""
 
     def crash_at(self, point, action):
         """The state of the mailbox after a death at that point, seen by the next process."""

@@ -1,4 +1,5 @@
-"""The popbridges under test, each in front of the same Dovecot with other options, and what they cost."""
+"""The popbridges under test, each in front of the same Dovecot with other options, and what they
+cost."""
 
 import collections
 import os
@@ -12,12 +13,16 @@ from mailbox_model import Difference
 from popbridge_process import Popbridge
 
 UPSTREAM_TIMEOUT_S = 2
-LOGIN_TIMEOUT_S = 5
+# A login waits for up to five seconds while somebody else guesses that user's password.
+LOGIN_TIMEOUT_S = 20
+HANDSHAKE_TIMEOUT_S = 5
+WRITE_TIMEOUT_S = 5
 KEEPALIVE_S = 3
 # When the last client is gone: the longest that anything may linger.
 _QUIET_WITHIN_S = UPSTREAM_TIMEOUT_S * 3 + KEEPALIVE_S + 20
 _STALL_S = UPSTREAM_TIMEOUT_S * 2
-# Opened with the first session, and kept: SQLite's journal, and what a worker closes in an emergency.
+# Opened with the first session, and kept: SQLite's journal, and what a worker closes in an
+# emergency.
 _LATE_DESCRIPTORS = collections.Counter({"journal": 1, "/dev/null": 2})
 
 _IDS = {
@@ -48,6 +53,7 @@ class Bridge:
         self.options = (
             *trust, "--tls-cert", dovecot.certificate, "--tls-key", dovecot.key, "--uidl-format",
             uidl, "--upstream-timeout", UPSTREAM_TIMEOUT_S, "--login-timeout", LOGIN_TIMEOUT_S,
+            "--tls-handshake-timeout", HANDSHAKE_TIMEOUT_S, "--write-timeout", WRITE_TIMEOUT_S,
             *(("--cache-file", folder / f"{name}.db") if "--cache-memory" not in options else ()),
             *options)
         self.counts = collections.Counter()
@@ -157,7 +163,8 @@ def start_fleet(dovecot, seed, folder):
     fleet = []
     try:
         for name, options, settings in (
-                ("steady", ("--threads", 2, "--upstream-keepalive", KEEPALIVE_S),
+                ("steady", ("--threads", 2, "--upstream-keepalive", KEEPALIVE_S,
+                            "--max-sessions-per-address", 5),
                  {"tls": "tls", "uidl": "cyrus"}),
                 ("clear", ("--threads", 1, "--upstream-keepalive", KEEPALIVE_S), {}),
                 ("calm", ("--threads", 1, "--read-ahead", 0, "--cache-memory", 0),

@@ -1,4 +1,4 @@
-"""What must be in a mailbox, may be, and must not be, whatever the clients and faults did so far."""
+"""What must, may and must not be in a mailbox, whatever the clients and faults did so far."""
 
 import collections
 import random

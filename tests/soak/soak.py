@@ -1,5 +1,5 @@
-"""A random mix of clients against popbridge in front of a real Dovecot, with faults in between, held
-against a model of every mailbox. Called by tests/run.sh soak SECONDS.
+"""A random mix of clients against popbridge in front of a real Dovecot, with faults in between,
+held against a model of every mailbox. Called by tests/run.sh soak SECONDS.
 
 Every minute or so the tide goes out: all clients end, and then nothing may be left open, and every
 mailbox must be what the model says. What the clients see in between is checked as they see it."""
@@ -236,7 +236,7 @@ class Soak:
         growth = []
         for bridge in self.fleet:
             # What a sanitizer keeps says nothing about the program.
-            if bridge.ended_by or is_sanitized() or len(bridge.quiet_costs) < 4:
+            if bridge.ended_by or is_sanitized() or len(bridge.quiet_costs) < 8:
                 continue
             try:
                 grown, first, last = fleets.check_growth(bridge, _GROWTH_KIB * 1024)

@@ -7,8 +7,9 @@ import struct
 import time
 
 from fault_bench import code_of
+from fleet import WRITE_TIMEOUT_S
 from mailbox_model import Difference
-from pop3_wire import Pop3Client, plain
+from pop3_wire import Pop3Client, plain, unstuff
 
 # No answer within this is a hang: three times what popbridge may wait for its server, and what a
 # loaded machine needs.
@@ -289,6 +290,30 @@ def slow_reader(visit):
     visit.quit()
 
 
+def stuck_reader(visit):
+    """Asks for the largest message and does not read: it is ended, without a final dot."""
+    visit.connect(receive_buffer=4096)
+    visit.login()
+    if not visit.uids:
+        visit.quit()
+        return
+    with visit.mailbox.lock:
+        number = max(visit.uids, key=lambda n: len(visit.mailbox.messages[visit.uids[n]].text))
+    visit.read.add(visit.uids[number])
+    visit.before_quit()
+    visit.send(f"RETR {number}", "QUIT")
+    time.sleep(WRITE_TIMEOUT_S * 1.5)
+    try:
+        octets = visit.client.read_to_end()
+    except TimeoutError:
+        visit.differ("a client that reads nothing was never ended")
+    except OSError:
+        return
+    if octets.startswith(b"+OK") and b"\r\n.\r\n" in octets:  # it was in the buffers
+        text = octets.split(b"\r\n", 1)[1].rpartition(b"\r\n.\r\n")[0] + b"\r\n.\r\n"
+        visit.mailbox.check_text(visit.uids[number], unstuff(text))
+
+
 def holder(visit):
     """Idle for longer than its server's connection may live."""
     visit.connect()
@@ -441,7 +466,7 @@ def bad_commands(visit):
 
 
 GOOD = ((keeper, 6), (deleter, 4), (browser, 3), (pipeliner, 5), (slow_reader, 3), (holder, 2),
-        (changes_its_mind, 1), (vanisher, 4), (impatient, 4), (bad_commands, 1))
+        (stuck_reader, 1), (changes_its_mind, 1), (vanisher, 4), (impatient, 4), (bad_commands, 1))
 HOSTILE = ((guesser, 3), (garbage, 3), (half_handshake, 1), (health_check, 2))
 
 

@@ -1,4 +1,4 @@
-"""A POP3 server in a few lines, to compare with: what a session must answer, and what its QUIT does."""
+"""A POP3 server in a few lines, to compare with: what a session answers, and what QUIT does."""
 
 import corpus
 

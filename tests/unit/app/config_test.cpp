@@ -369,6 +369,46 @@ TEST_CASE("L4: sessions are fitted to the limit of open files", "[app]") {
   CHECK(refusal(with_upstream({}), machine).starts_with("--max-sessions (default): "));
 }
 
+TEST_CASE("L1: --memory-limit holds the cache, what is read ahead and all sessions", "[app]") {
+  constexpr std::uint64_t kMebi = 1024 * 1024;
+  Machine machine;
+  const auto standard = configure(with_upstream({}), {}, machine);
+  REQUIRE(standard);
+  CHECK(standard->memory_limit == 512 * kMebi);
+  CHECK(standard->session.memory_octets == 448 * kMebi);  // without the cache
+  CHECK(standard->session.max_sessions == 1000);
+
+  // What was not given gives way.
+  const auto small = configure(with_upstream({"--memory-limit", "32M"}), {}, machine);
+  REQUIRE(small);
+  CHECK(small->cache_memory == 4 * kMebi);
+  CHECK(small->session.read_ahead_total_octets == 8 * kMebi);
+  CHECK(small->session.memory_octets == 28 * kMebi);
+  CHECK(small->session.max_sessions == 224);
+  const auto many = configure(with_upstream({"--max-sessions", "9000"}), {}, machine);
+  REQUIRE(many);
+  CHECK(many->memory_limit > 9000 * 128 * 1024);
+
+  // What was given stands, or the start is refused, with what would be right.
+  CHECK(refusal(with_upstream({"--memory-limit", "32M", "--max-sessions", "1000"}))
+            .starts_with("--max-sessions (command line): 1000 sessions do not fit into "
+                         "--memory-limit; right would be --memory-limit 129M, or at most 224"));
+  CHECK(refusal(with_upstream({"--memory-limit", "32M", "--read-ahead-total", "64M"}))
+            .starts_with("--read-ahead-total (command line): 64M are more than --memory-limit 32M "
+                         "has for it; right would be at most 16M"));
+  CHECK(refusal(with_upstream({"--memory-limit", "32M", "--cache-memory", "31M"}))
+            .starts_with("--cache-memory (command line): 31M are more than"));
+  CHECK(refusal(with_upstream({"--memory-limit", "4M", "--threads", "8"}))
+            .starts_with("--memory-limit (command line): 4M are too few for 8 worker threads"));
+  CHECK(refusal(with_upstream({"--memory-limit", "1M"})).find("4M") != std::string::npos);
+
+  // Half of a container that has little.
+  machine.memory = 800 * kMebi;
+  const auto contained = configure(with_upstream({}), {}, machine);
+  REQUIRE(contained);
+  CHECK(contained->memory_limit == 400 * kMebi);
+}
+
 TEST_CASE("threads are never more than the CPUs unless asked for", "[app]") {
   Machine machine;
   machine.cpus = 1000;
