@@ -112,6 +112,10 @@ class ClientSession {
 
   /// Nothing is asked, half said or wrong: somebody else may go on with this connection.
   [[nodiscard]] bool at_rest() const;
+  /// Octets of memory that its buffers hold.
+  [[nodiscard]] std::size_t memory_octets() const {
+    return input_.capacity() + fragmenter_.memory_octets() + queue_.pending_output().size();
+  }
   /// Commands sent or queued and not completed.
   [[nodiscard]] std::size_t commands_in_flight() const;
 

@@ -53,6 +53,9 @@ class Fragmenter {
     return state_ == State::kLine && !continues_ && (partial_.empty() || partial_emitted_);
   }
 
+  /// Octets of memory that an unfinished line takes.
+  [[nodiscard]] std::size_t memory_octets() const { return partial_.capacity(); }
+
   /// What arrived of a line whose end did not, for messages about it.
   [[nodiscard]] std::string_view unfinished_line() const {
     return partial_emitted_ ? std::string_view() : partial_;

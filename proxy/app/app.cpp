@@ -75,7 +75,8 @@ void App::log_start() {
                                   .field("version", version())
                                   .field("upstream", text_of(config_.upstream))
                                   .field("threads", std::uint64_t{config_.session.threads})
-                                  .field("max_sessions", config_.session.max_sessions));
+                                  .field("max_sessions", config_.session.max_sessions)
+                                  .field("memory_limit", config_.memory_limit));
 }
 
 void App::on_signal(std::string_view name) {
@@ -120,6 +121,12 @@ int App::close_workers() {
     [[maybe_unused]] const Worker* const left_behind = worker.release();
   }
   workers_.clear();
+  // What was counted for a session and not given back is as much a defect as an open handle.
+  const std::uint64_t held = counters_.memory.held_octets();
+  if (held != 0 && exit_code == kExitOk) {
+    logger_.write(Level::kError, Line("memory-left-over").field("octets", held));
+    exit_code = kExitLeftOver;
+  }
   logger_.write(Level::kInfo,
                 Line("stopped").field("sessions_served", counters_.admission.admitted()));
   return exit_code;

@@ -37,6 +37,7 @@ constexpr std::uint64_t kMostCacheMemory = 1024UL * 1024 * 1024 * 1024;
 constexpr std::uint64_t kLeastReadAhead = 4UL * 1024;
 constexpr std::uint64_t kMostReadAhead = 1024UL * 1024 * 1024;
 constexpr std::uint64_t kMostReadAheadTotal = kMostCacheMemory;
+constexpr std::uint64_t kLeastMemoryLimit = 4UL * 1024 * 1024;
 /// Servers may close what idles for 30 minutes (RFC 9051 section 5.4).
 constexpr seconds kLongestKeepalive = std::chrono::minutes(25);
 /// Clients wait for an answer for about a minute.
@@ -51,8 +52,9 @@ constexpr std::size_t kMostListeners = 64;
 constexpr std::size_t kSocketsPerSession = 2;
 /// Of one worker besides its listeners: its event loop, wake-up, signals, a client being refused.
 constexpr std::size_t kDescriptorsPerWorker = 8;
-/// Of the process: standard streams, signals, cache file, resolver, second tries of connecting. When
-/// they are not enough at some moment, the listeners pause and a login fails for a time, no more.
+/// Of the process: standard streams, signals, cache file, resolver, second tries of connecting.
+/// When they are not enough at some moment, the listeners pause and a login fails for a time, no
+/// more.
 constexpr std::size_t kDescriptorReserve = 24;
 
 constexpr std::string_view kNoListener = "none";
@@ -133,6 +135,7 @@ class Checker {
     }
     check_clear_text();
     check_descriptors();
+    check_memory();
     set_limits_per_address();
     if (!error_.empty()) return std::unexpected(std::move(error_));
     return std::move(config_);
@@ -184,6 +187,8 @@ class Checker {
   void set_user();
   void check_clear_text();
   void check_descriptors();
+  void check_memory();
+  void check_sessions_fit(std::uint64_t cache);
   void set_limits_per_address();
   void set_share(std::size_t& limit, std::size_t by_default, std::string_view name,
                  std::size_t most, std::string_view whose);
@@ -338,6 +343,8 @@ void Checker::set_limits() {
       size_or_none(kLeastReadAhead, kMostReadAhead, "nothing"));
   set(config_.session.read_ahead_total_octets, "read-ahead-total",
       size_or_none(kLeastReadAhead, kMostReadAheadTotal, "nothing"));
+  set(config_.memory_limit, "memory-limit",
+      [](std::string_view text) { return parse_size(text, kLeastMemoryLimit, kMostCacheMemory); });
   set(config_.session.drain_timeout, "drain-timeout", between(seconds(0), kLongestDrainTimeout));
   set(config_.session.max_sessions, "max-sessions", up_to<std::size_t>(kMostSessions));
   set(config_.session.max_login_delay, "max-login-delay", between(seconds(0), kLongestLoginDelay));
@@ -441,6 +448,72 @@ void Checker::check_descriptors() {
   notice(Level::kInfo, Line("max-sessions-lowered")
                            .field("max_sessions", most)
                            .field("file_descriptors", host_.descriptors));
+}
+
+/// --memory-limit beside what is a part of it. What was not given gives way.
+void Checker::check_memory() {
+  if (!error_.empty()) return;
+  constexpr std::uint64_t kMebi = 1024UL * 1024;
+  std::uint64_t& limit = config_.memory_limit;
+  session::Settings& settings = config_.session;
+  const auto in_mebi = [](std::uint64_t octets) {
+    return std::to_string((octets + kMebi - 1) / kMebi) + "M";
+  };
+  const std::uint64_t turns = 4UL * settings.threads * session::MemoryShare::kTurnOctets;
+  if (given("memory-limit") == nullptr) {
+    const std::uint64_t parts = 2 * (config_.cache_memory + settings.read_ahead_total_octets);
+    const std::uint64_t needed = settings.max_sessions * kMemoryPerSession + parts + turns;
+    limit = std::max(kDefaultMemoryLimit, needed);
+    // Of a machine or container that has less, half: the rest is the kernel's, and the program.
+    if (needed < host_.memory / 2) limit = std::min(limit, host_.memory / 2);
+  }
+  const auto fit = [&](auto& part, std::string_view name, std::uint64_t most) {
+    if (part <= most) return;
+    if (const Given* const asked = given(name)) {
+      fail(name, asked->origin,
+           in_mebi(part) + " are more than --memory-limit " + in_mebi(limit) +
+               " has for it; right would be at most " + in_mebi(most - most % kMebi) +
+               ", or a larger --memory-limit");
+    }
+    part = most;
+  };
+  fit(config_.cache_memory, "cache-memory", given("cache-memory") ? limit / 2 : limit / 8);
+  fit(settings.read_ahead_total_octets, "read-ahead-total",
+      given("read-ahead-total") ? limit / 2 : limit / 4);
+  // What is to be written to the file waits in memory, too.
+  const std::uint64_t caches = config_.cache_file.empty() ? 1 : 2;
+  const std::uint64_t cache = std::min(limit, config_.cache_memory * caches);
+  if (!error_.empty()) return;
+  if (limit < cache + turns + kMemoryPerSession) {
+    fail("memory-limit", given("memory-limit") ? given("memory-limit")->origin : "default",
+         in_mebi(limit) + " are too few for " + std::to_string(settings.threads) +
+             " worker threads and the cache; right would be at least " +
+             in_mebi(cache + turns + kMemoryPerSession));
+    return;
+  }
+  settings.memory_octets = limit - cache;
+  check_sessions_fit(cache);
+}
+
+void Checker::check_sessions_fit(std::uint64_t cache) {
+  session::Settings& settings = config_.session;
+  const std::uint64_t most = settings.memory_octets / kMemoryPerSession;
+  if (settings.max_sessions <= most) return;
+  constexpr std::uint64_t kMebi = 1024UL * 1024;
+  if (const Given* const asked = given("max-sessions")) {
+    const std::uint64_t needed = settings.max_sessions * kMemoryPerSession + cache;
+    fail("max-sessions", asked->origin,
+         std::to_string(settings.max_sessions) +
+             " sessions do not fit into --memory-limit; right "
+             "would be --memory-limit " +
+             std::to_string((needed + kMebi - 1) / kMebi) + "M, or at most " +
+             std::to_string(most) + " sessions");
+    return;
+  }
+  settings.max_sessions = most;
+  notice(Level::kInfo, Line("max-sessions-lowered")
+                           .field("max_sessions", most)
+                           .field("memory_limit", config_.memory_limit));
 }
 
 /// When it is known how many sessions there may be in all.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <expected>
 #include <optional>
 #include <string>
@@ -12,6 +13,7 @@
 #include "app/values.hpp"
 #include "log/log.hpp"
 #include "net/address.hpp"
+#include "session/memory_share.hpp"
 #include "session/settings.hpp"
 
 namespace popbridge::app {
@@ -23,6 +25,10 @@ struct Notice {
 };
 
 inline constexpr std::size_t kDefaultCacheMemory = 64UL * 1024 * 1024;
+inline constexpr std::uint64_t kDefaultMemoryLimit = 512UL * 1024 * 1024;
+/// What --memory-limit must have for each of --max-sessions: its reserve, and room for those at
+/// work.
+inline constexpr std::uint64_t kMemoryPerSession = session::MemoryShare::kReserveOctets / 3 * 4;
 
 struct Config {
   /// Complete but for the TLS contexts, which load_tls() (certificates.hpp) makes.
@@ -33,9 +39,10 @@ struct Config {
   std::string key_file;
   std::vector<net::Address> listen;  ///< one of the two lists has something in it
   std::vector<net::Address> listen_tls;
-  std::size_t cache_memory = kDefaultCacheMemory;  ///< octets; 0: no index cache
-  std::string cache_file;                          ///< empty: it lives in memory only
-  std::optional<Identity> identity;                ///< of --user
+  std::uint64_t memory_limit = kDefaultMemoryLimit;  ///< octets; the cache is a part of it
+  std::size_t cache_memory = kDefaultCacheMemory;    ///< octets; 0: no index cache
+  std::string cache_file;                            ///< empty: it lives in memory only
+  std::optional<Identity> identity;                  ///< of --user
   log::Level log_level = log::Level::kInfo;
   std::vector<Notice> notices;
 };

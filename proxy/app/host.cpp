@@ -137,22 +137,49 @@ unsigned affinity_cpus() {
   return static_cast<unsigned>(std::max(CPU_COUNT(&set), 1));
 }
 
-/// The unified (version 2) hierarchy: our own group and all above it may have a limit.
-unsigned cgroup_cpus() {
+/// Calls `look` with the text of this file of our own group and of all above it, in the unified
+/// (version 2) hierarchy: each may have a limit.
+void for_each_cgroup(const char* name, const std::function<void(const std::string&)>& look) {
   const auto membership = read_file("/proc/self/cgroup");
-  if (!membership) return 0;
+  if (!membership) return;
   const std::size_t begin = membership->starts_with("0::/") ? 0 : membership->find("\n0::/");
-  if (begin == std::string::npos) return 0;
+  if (begin == std::string::npos) return;
   const std::size_t path_begin = membership->find('/', begin);
   const std::size_t path_end = std::min(membership->find('\n', path_begin), membership->size());
   std::filesystem::path group = membership->substr(path_begin, path_end - path_begin);
-  unsigned cpus = 0;
   for (;; group = group.parent_path()) {
-    const auto text = read_file("/sys/fs/cgroup" + (group / "cpu.max").string());
-    const unsigned here = text ? cpus_of_cpu_max(*text) : 0;
-    if (here != 0) cpus = cpus == 0 ? here : std::min(cpus, here);
-    if (!group.has_relative_path()) return cpus;
+    if (const auto text = read_file("/sys/fs/cgroup" + (group / name).string())) look(*text);
+    if (!group.has_relative_path()) return;
   }
+}
+
+unsigned cgroup_cpus() {
+  unsigned cpus = 0;
+  for_each_cgroup("cpu.max", [&cpus](const std::string& text) {
+    const unsigned here = cpus_of_cpu_max(text);
+    if (here != 0) cpus = cpus == 0 ? here : std::min(cpus, here);
+  });
+  return cpus;
+}
+
+/// The least of what the machine has, the container may use and RLIMIT_AS allows.
+std::uint64_t usable_memory() {
+  std::uint64_t octets = std::numeric_limits<std::uint64_t>::max();
+  const long pages = ::sysconf(_SC_PHYS_PAGES);
+  const long page = ::sysconf(_SC_PAGESIZE);
+  if (pages > 0 && page > 0) {
+    octets = static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page);
+  }
+  for_each_cgroup("memory.max", [&octets](const std::string& text) {
+    std::uint64_t here = 0;  // "max" stands for none
+    const auto read = std::from_chars(text.data(), text.data() + text.size(), here);
+    if (read.ec == std::errc() && here > 0) octets = std::min(octets, here);
+  });
+  rlimit limit{};
+  if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
+    octets = std::min<std::uint64_t>(octets, limit.rlim_cur);
+  }
+  return octets;
 }
 
 std::size_t raised_descriptor_limit() {
@@ -190,7 +217,8 @@ Host this_host() {
               .exposure = exposure,
               .find_user = find_user,
               .cpus = by_cgroup == 0 ? by_affinity : std::min(by_affinity, by_cgroup),
-              .descriptors = raised_descriptor_limit()};
+              .descriptors = raised_descriptor_limit(),
+              .memory = usable_memory()};
 }
 
 }  // namespace popbridge::app

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <expected>
 #include <functional>
+#include <limits>
 #include <string>
 #include <string_view>
 
@@ -36,6 +38,7 @@ struct Host {
   std::function<std::expected<Identity, std::string>(const std::string& text)> find_user;
   unsigned cpus = 1;               ///< this process may use; at least 1
   std::size_t descriptors = 1024;  ///< this process may have open
+  std::uint64_t memory = std::numeric_limits<std::uint64_t>::max();  ///< octets it may use
 };
 
 /// The real one. Raises the soft limit of open files to the hard one on the way.

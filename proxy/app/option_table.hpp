@@ -94,12 +94,12 @@ inline constexpr std::array kOptions = std::to_array<Option>({
      "Sessions open at the same time in the whole process.",
      "1000, or fewer if RLIMIT_NOFILE allows fewer"},
     {"max-sessions-per-address", Group::kLimits, Form::kSingle, Scope::kEverywhere, "NUMBER",
-     "Of these, sessions of one client address (IPv6: of one /64).", "all"},
+     "Of these, sessions of one client address (IPv6: of one /64).", "1000, all of them"},
     {"max-logins-per-address", Group::kLimits, Form::kSingle, Scope::kEverywhere, "NUMBER",
      "Of these, sessions that have not logged in; the oldest one that does nothing makes room for "
      "a "
      "new one.",
-     "a quarter, at least 20"},
+     "250, a quarter of those, at least 20"},
     {"max-login-delay", Group::kLimits, Form::kSingle, Scope::kEverywhere, "SECONDS",
      "How long a login is held back at most after passwords of its address were refused (1, 2, 4 "
      "... seconds); 0 for not at all.",
@@ -112,6 +112,11 @@ inline constexpr std::array kOptions = std::to_array<Option>({
      "1M"},
     {"read-ahead-total", Group::kLimits, Form::kSingle, Scope::kEverywhere, "SIZE",
      "How much that may be for all sessions together.", "64M"},
+    {"memory-limit", Group::kLimits, Form::kSingle, Scope::kEverywhere, "SIZE",
+     "Memory for all sessions, what is read ahead and --cache-memory together: octets, or with K, "
+     "M "
+     "or G. When it is used up, new clients are told to come later and reading waits.",
+     "512M, more for many sessions, less where there is less"},
     {"cache-memory", Group::kLimits, Form::kSingle, Scope::kEverywhere, "SIZE",
      "Memory for the UIDs and sizes of mailboxes seen before, so that the next session asks for "
      "changes only: octets, or with K, M or G; 0 for none.",

@@ -78,7 +78,7 @@ std::expected<void, std::string> give_up_capabilities() {
 std::expected<void, std::string> enter_sandbox(const Config& config, const Values& values,
                                                log::Logger& logger) {
   if (const auto became = take_identity(config, values); !became) return became;
-  if (const auto gave_up = give_up_capabilities(); !gave_up) return gave_up;
+  const auto gave_up = give_up_capabilities();
   if (geteuid() != 0 && (setuid(0) == 0 || seteuid(0) == 0)) {
     return std::unexpected("root's rights could be had again; is the executable set-uid?");
   }
@@ -88,6 +88,14 @@ std::expected<void, std::string> enter_sandbox(const Config& config, const Value
                                  .field("uid", std::uint64_t{geteuid()})
                                  .field("gid", std::uint64_t{getegid()})
                                  .field("system_calls", filtered ? "filtered" : "all"));
+  if (!gave_up) {
+    logger.write(Level::kWarning,
+                 Line("capabilities-kept")
+                     .field("advice",
+                            "whoever filters system calls for popbridge should let it give "
+                            "them up: allow capset")
+                     .field("reason", gave_up.error()));
+  }
   if (!filtered) {
     logger.write(Level::kWarning,
                  Line("system-calls-not-filtered")

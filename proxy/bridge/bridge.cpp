@@ -43,7 +43,7 @@ Bridge::Bridge(const Settings& settings, ReadAheadBudget& read_ahead, pop3::Poli
 bool Bridge::step(Time now) {
   now_ = now;
   if (over_) return false;
-  if (client_.pending_output_size() < kStepOctets) fetches_.client_took();
+  if (client_.pending_output_size() < step_octets_) fetches_.client_took();
   check_deadlines();
   bool progress = over_;
   while (!over_ && take_upstream_event()) progress = true;
@@ -65,7 +65,7 @@ std::optional<Action> Bridge::next_action() {
 }
 
 bool Bridge::held() const {
-  return client_congested_ || client_.pending_output_size() >= kStepOctets;
+  return client_congested_ || client_.pending_output_size() >= step_octets_;
 }
 
 bool Bridge::wants_upstream_input() const {
@@ -73,11 +73,25 @@ bool Bridge::wants_upstream_input() const {
   return !(std::holds_alternative<Retrieving>(task_) && held());
 }
 
+std::size_t Bridge::memory_octets() const {
+  std::size_t octets = client_.memory_octets() + fetches_.anonymous_octets();
+  if (upstream_) octets += upstream_->memory_octets();
+  if (opening_) octets += opening_->memory_octets();
+  if (maildrop_) octets += maildrop_->memory_octets();
+  const auto* const retrieving = std::get_if<Retrieving>(&task_);
+  if (retrieving != nullptr && retrieving->retrieval != nullptr) {
+    octets += retrieving->retrieval->staged_octets();
+  }
+  return octets;
+}
+
 void Bridge::set_client_congested(bool congested, Time now) {
   if (client_congested_ == congested) return;
   client_congested_ = congested;
   // The server was not read meanwhile, so its silence was ours.
-  if (!congested) upstream_moved(now);
+  if (congested) return;
+  upstream_moved(now);
+  if (starved_) starved_ = now;
 }
 
 void Bridge::set_client_queued(std::size_t octets, Time now) {

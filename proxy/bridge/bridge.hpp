@@ -104,9 +104,15 @@ class Bridge {
     return std::holds_alternative<Retrieving>(task_) || fetches_.outstanding().messages > 0;
   }
   [[nodiscard]] bool over() const { return over_; }
+  /// Octets of memory that the session's buffers and lists take, without what is read ahead, which
+  /// its budget counts.
+  [[nodiscard]] std::size_t memory_octets() const;
+  /// Memory is short: answers are made in small steps.
+  void set_thrifty(bool on) { step_octets_ = on ? kThriftyStepOctets : kStepOctets; }
 
   /// Octets of answers made in one step at most, before they must be written out.
   static constexpr std::size_t kStepOctets = 64 * 1024;
+  static constexpr std::size_t kThriftyStepOctets = 8 * 1024;
 
  private:
   /// No command is running.
@@ -256,6 +262,7 @@ class Bridge {
   std::optional<Time> starved_;    ///< since when there is no memory
   std::optional<Time> client_handshake_;  ///< since when TLS with the client is being set up
   std::size_t client_queued_ = 0;
+  std::size_t step_octets_ = kStepOctets;
   Time client_took_;  ///< when the client last took octets, or had none to take
   bool client_congested_ = false;
   bool client_gone_ = false;  ///< lost while an update was running

@@ -90,7 +90,7 @@ void Bridge::on_list(std::optional<pop3::MessageNumber> number, bool unique_ids)
 void Bridge::continue_listing(Listing& listing) {
   ListLine line;
   for (; listing.next <= maildrop_->capacity(); ++listing.next) {
-    if (client_.pending_output_size() >= kStepOctets) return;
+    if (client_.pending_output_size() >= step_octets_) return;
     const pop3::MessageNumber number(listing.next);
     if (maildrop_->is_live(number)) client_.line(list_line(line, number, listing.unique_ids));
   }

@@ -56,6 +56,11 @@ class Maildrop {
   }
   /// RSET: nothing is marked deleted any more.
   void unmark_all();
+  /// Octets of memory it takes, the snapshot included, whoever else shares it.
+  [[nodiscard]] std::size_t memory_octets() const {
+    return (mailbox_ ? mailbox_->memory() : 0) + shown_before_hidden_.capacity() * 4 +
+           (deleted_.capacity() + retrieved_.capacity()) / 8;
+  }
   /// The same messages for a session that has done nothing yet.
   [[nodiscard]] Maildrop without_marks() const;
 

@@ -68,6 +68,10 @@ class ByteStream {
   virtual void set_gathering(bool on) = 0;
   /// Octets taken by write() that the kernel does not have yet.
   [[nodiscard]] virtual std::size_t queued_bytes() const = 0;
+  /// Octets of memory that it holds in buffers, in both directions.
+  [[nodiscard]] virtual std::size_t memory_bytes() const = 0;
+  /// Takes about so much in at once at most, while it has a buffer of its own; 0: no such limit.
+  virtual void set_read_limit(std::size_t octets) = 0;
   /// queued_bytes(), and what the kernel has and the other side has not acknowledged: falls as long
   /// as the other side reads, however slowly. A system call.
   [[nodiscard]] virtual std::size_t unacknowledged_bytes() const = 0;

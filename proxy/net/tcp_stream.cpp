@@ -225,12 +225,14 @@ void TcpStream::Core::submit(std::string octets) {
     fail_later(error);
     return;
   }
+  in_flight_bytes_ = write->octets.capacity();
   static_cast<void>(write.release());
   write_in_flight_ = true;
 }
 
 void TcpStream::Core::write_done(int status) {
   write_in_flight_ = false;
+  in_flight_bytes_ = 0;
   if (closing_ || (owner == nullptr && !finishing)) return;
   if (status < 0) {
     fail_later(status);
@@ -383,6 +385,10 @@ void TcpStream::write(std::string_view octets) {
 
 std::size_t TcpStream::queued_bytes() const {
   return core_ != nullptr ? core_->queued_bytes() : 0;
+}
+
+std::size_t TcpStream::memory_bytes() const {
+  return core_ != nullptr ? core_->memory_bytes() : 0;
 }
 
 std::size_t TcpStream::unacknowledged_bytes() const {

@@ -29,6 +29,8 @@ class TcpStream final : public ByteStream {
   [[nodiscard]] std::size_t write_unit() const override { return kWriteOctets; }
   void set_gathering(bool) override {}  ///< one call is one write
   [[nodiscard]] std::size_t queued_bytes() const override;
+  [[nodiscard]] std::size_t memory_bytes() const override;
+  void set_read_limit(std::size_t) override {}  ///< reads into the observer's space only
   [[nodiscard]] std::size_t unacknowledged_bytes() const override;
   void close_after_flush() override;
   void abort() override;

@@ -24,6 +24,7 @@ struct TcpStream::Core final : HandleCore {
   void write(std::string_view octets);
   [[nodiscard]] std::size_t queued_bytes() const;
   [[nodiscard]] std::size_t unacknowledged_bytes() const;
+  [[nodiscard]] std::size_t memory_bytes() const { return in_flight_bytes_ + pending_.capacity(); }
   void close_after_flush();
   void refuse(std::string_view last_words);
 
@@ -68,8 +69,9 @@ struct TcpStream::Core final : HandleCore {
   bool output_ended_ = false;  ///< FIN is sent
   bool closing_ = false;
   bool write_in_flight_ = false;
-  std::size_t queued_told_ = 0;  ///< what the owner last could know of queued_bytes()
-  std::string pending_;          ///< the next request, gathered while one is in flight
+  std::size_t in_flight_bytes_ = 0;  ///< of the request, written already or not
+  std::size_t queued_told_ = 0;      ///< what the owner last could know of queued_bytes()
+  std::string pending_;              ///< the next request, gathered while one is in flight
   std::optional<std::string> failure_;
   bool read_since_failure_ = false;
   int turns_after_failure_ = 0;

@@ -34,9 +34,9 @@ std::expected<Admission::Permit, Admission::Refusal> Admission::admit(std::size_
       victim = oldest(counts.idle, now);
       if (!victim && !address_full && !logins_full) victim = oldest(idle_, now);
       if (!victim) {
-        return std::unexpected(address_full  ? Refusal::kSessionsOfAddress
-                               : logins_full ? Refusal::kLoginsOfAddress
-                                             : Refusal::kSessions);
+        return std::unexpected(all_full       ? Refusal::kSessions
+                               : address_full ? Refusal::kSessionsOfAddress
+                                              : Refusal::kLoginsOfAddress);
       }
       drop = workers_[sessions_.at(*victim).worker];
       make_leave(*victim);

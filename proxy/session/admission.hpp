@@ -41,8 +41,9 @@ class Admission {
   /// Sessions of other workers that have been told to go and are still there; each is one session
   /// more than the limit.
   static constexpr std::size_t kMostLeaving = 32;
-  /// Refused clients that are still being told so, in the whole process.
-  static constexpr std::size_t kMostGoodbyes = 32;
+  /// Refused clients that are told so with time to read it, in the whole process. Others are told
+  /// and closed at once (TcpStream::refuse()), so that a crowd of them costs no descriptors.
+  static constexpr std::size_t kMostGoodbyes = 8;
 
   explicit Admission(const Limits& limits) : limits_(limits) {}
   Admission(const Admission&) = delete;

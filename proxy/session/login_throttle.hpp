@@ -41,7 +41,7 @@ class LoginThrottle {
   static constexpr Time kFirstDelay = std::chrono::seconds(1);  ///< doubled each time
   static constexpr Time kLongestOfUser = std::chrono::seconds(5);
   static constexpr Time kUserSpacing{100};
-  static constexpr unsigned kFreeGuesses = 3;
+  static constexpr unsigned kFreeGuesses = 5;
   static constexpr Time kMemory = std::chrono::minutes(10);
   static constexpr Time kGoodMemory = std::chrono::hours(24);
   /// Attempts that await their answer, at most, while nothing has been refused. Much more than ever

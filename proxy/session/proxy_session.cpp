@@ -16,6 +16,14 @@ namespace {
 /// turn of the loop, and a listing without end must not keep the other sessions waiting for long.
 constexpr std::size_t kParseOctets = 16 * 1024;
 
+/// Counted for a session besides its buffers: its objects and sockets; and for each side with TLS
+/// OpenSSL's state, with a record that is half there.
+constexpr std::size_t kSessionOctets = 8 * 1024;
+constexpr std::size_t kTlsOctets = 16 * 1024;
+/// While memory is short: what is read of a client at once, since a few octets may ask for many;
+/// and as long as a command is running, of those behind it.
+constexpr std::size_t kThriftyCommandOctets = 512;
+
 pop3::Policy policy_for(const Settings& settings, const net::Address& client, ListenerKind kind) {
   pop3::Policy policy;
   policy.tls_active = kind == ListenerKind::kTls;
@@ -68,7 +76,8 @@ ProxySession::ProxySession(Admission::Permit permit, SessionRegistry& registry,
       bridge_(settings.bridge, counters.read_ahead, policy_for(settings, client->peer(), kind),
               loop.now()),
       client_(std::move(client)),
-      timer_(loop, [this] { on_timer(); }) {}
+      timer_(loop, [this] { on_timer(); }),
+      memory_(counters.memory) {}
 
 ProxySession::~ProxySession() = default;
 
@@ -128,6 +137,14 @@ void ProxySession::make_room() {
 void ProxySession::pump() {
   assert(!pumping_);
   pumping_ = true;
+  if (thrifty_ != memory_.tight()) {
+    thrifty_ = !thrifty_;
+    bridge_.set_thrifty(thrifty_);
+    if (thrifty_) registry_.note_short_memory();
+    const std::size_t limit = thrifty_ ? MemoryShare::kThriftyRead : 0;
+    if (client_) client_->set_read_limit(limit);
+    if (upstream_) upstream_->set_read_limit(limit);
+  }
   for (bool moved = true; moved;) {
     watch_queue();
     moved = bridge_.step(loop_.now());
@@ -144,7 +161,7 @@ void ProxySession::watch_queue() {
   if (!client_) return;
   const std::size_t queued = client_->queued_bytes();
   bridge_.set_client_queued(queued, loop_.now());
-  flow_.update(queued);
+  flow_.update(queued, thrifty_);
   bridge_.set_client_congested(flow_.congested(), loop_.now());
 }
 
@@ -183,13 +200,45 @@ bool ProxySession::carry_out_actions() {
   return moved;
 }
 
+/// What it really holds, and whether it may go on.
+void ProxySession::count_memory() {
+  const std::size_t tls_sides =
+      (kind_ == ListenerKind::kTls || bridge_.client().tls_active() ? 1 : 0) +
+      (settings_.upstream_tls != nullptr && upstream_ ? 1 : 0);
+  std::size_t octets = kSessionOctets + tls_sides * kTlsOctets + bridge_.memory_octets();
+  if (client_) octets += client_->memory_bytes();
+  if (upstream_) octets += upstream_->memory_bytes();
+  memory_.update(octets);
+  note_starved(memory_.starved() && !bridge_.over());
+}
+
+void ProxySession::note_starved(bool starved) {
+  starved_ = starved;
+  bridge_.set_starved(starved, loop_.now());
+  if (starved && !std::exchange(awaits_memory_, true)) registry_.await_memory(id_);
+}
+
+void ProxySession::go_on() {
+  awaits_memory_ = false;
+  pump();
+}
+
+bool ProxySession::wants_client_input() {
+  if (starved_ || flow_.congested()) return false;
+  const pop3::ServerSession& engine = bridge_.client();
+  // Commands behind the one that is running can wait in the kernel.
+  const bool enough =
+      thrifty_ && engine.command_open() && engine.unread_octets() >= kThriftyCommandOctets;
+  return engine.wants_input() && !enough;
+}
+
 void ProxySession::settle() {
+  count_memory();
   if (client_ && !closing_client_) {
-    client_->set_reading(securing_client_ ||
-                         (bridge_.client().wants_input() && !flow_.congested()));
+    client_->set_reading(securing_client_ || wants_client_input());
   }
   if (upstream_) {
-    upstream_->set_reading(securing_upstream_ || bridge_.wants_upstream_input());
+    upstream_->set_reading(securing_upstream_ || (bridge_.wants_upstream_input() && !starved_));
     const imap::ClientSession* engine = bridge_.upstream();
     upstream_->set_quick_ack(securing_upstream_ ||
                              (engine != nullptr && engine->commands_in_flight() > 0));
@@ -311,6 +360,7 @@ void ProxySession::perform(bridge::SecureUpstream) {
     pump();
   });
   upstream_->set_observer(&upstream_side_);
+  if (thrifty_) upstream_->set_read_limit(MemoryShare::kThriftyRead);
 }
 
 void ProxySession::perform(const bridge::CloseUpstream& action) {
@@ -357,6 +407,7 @@ void ProxySession::perform(bridge::SecureClient) {
                                   pump();
                                 });
   client_->set_observer(&client_side_);
+  if (thrifty_) client_->set_read_limit(MemoryShare::kThriftyRead);
 }
 
 void ProxySession::perform(bridge::CloseClient action) {
@@ -375,8 +426,11 @@ void ProxySession::perform(bridge::CloseClient action) {
 
 std::span<char> ProxySession::ClientSide::read_space() {
   pop3::ServerSession& engine = session_.bridge_.client();
-  if (session_.closing_client_ || !engine.wants_input()) return {};
-  return engine.input_space();
+  session_.note_starved(session_.memory_.starved());
+  if (session_.closing_client_ || !session_.wants_client_input()) return {};
+  const std::span<char> space = engine.input_space();
+  return session_.memory_.tight() ? space.first(std::min(space.size(), kThriftyCommandOctets))
+                                  : space;
 }
 
 void ProxySession::ClientSide::on_read(std::size_t count) {
@@ -405,7 +459,11 @@ void ProxySession::ClientSide::on_closed(const net::StreamError& error) {
 std::span<char> ProxySession::UpstreamSide::read_space() {
   imap::ClientSession* engine = session_.bridge_.upstream();
   if (engine == nullptr || !session_.bridge_.wants_upstream_input()) return {};
+  session_.note_starved(session_.memory_.starved());
+  if (session_.starved_) return {};
   const std::span<char> space = engine->input_space();
+  if (session_.memory_.tight())
+    return space.first(std::min(space.size(), MemoryShare::kThriftyRead));
   return session_.bridge_.relaying() ? space : space.first(std::min(space.size(), kParseOctets));
 }
 

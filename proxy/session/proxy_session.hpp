@@ -19,6 +19,7 @@
 #include "net/timer.hpp"
 #include "session/flow_control.hpp"
 #include "session/login_gate.hpp"
+#include "session/memory_share.hpp"
 #include "session/session_log.hpp"
 #include "session/session_registry.hpp"
 #include "session/settings.hpp"
@@ -31,7 +32,8 @@ namespace popbridge::session {
 /// the registry; it never deletes itself but asks to be retired.
 class ProxySession {
  public:
-  /// References must outlive the session. Nothing happens before start().
+  /// References must outlive the session. Nothing happens before start(). The session's
+  /// reserve of the memory was granted (MemoryShare).
   ProxySession(Admission::Permit permit, SessionRegistry& registry, net::EventLoop& loop,
                const Settings& settings, Counters& counters, UpstreamPool& pool,
                net::Resolver& resolver, log::Logger& logger, std::unique_ptr<net::TcpStream> client,
@@ -45,6 +47,8 @@ class ProxySession {
   void drain();
   /// Ends now, whatever is running.
   void abort();
+  /// There may be memory again for a session that had asked registry.await_memory().
+  void go_on();
   /// Tells a client that has not logged in that its place is needed, and ends.
   void make_room();
 
@@ -82,6 +86,9 @@ class ProxySession {
   bool carry_out_actions();
   void watch_queue();
   void settle();
+  void count_memory();
+  void note_starved(bool starved);
+  [[nodiscard]] bool wants_client_input();
   void take_traces();
 
   void perform(const bridge::ConnectUpstream& action);
@@ -125,6 +132,10 @@ class ProxySession {
   std::unique_ptr<log::WireLog> wire_log_;
   net::Timer timer_;
   FlowControl flow_;
+  MemoryShare memory_;
+  bool thrifty_ = false;  ///< memory was short when it was last looked at
+  bool starved_ = false;  ///< ... and this session holds too much to read on
+  bool awaits_memory_ = false;
   std::size_t client_unacknowledged_ = 0;  ///< at the last look
   std::chrono::milliseconds connect_begun_{};
   bool securing_client_ = false;

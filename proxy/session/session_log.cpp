@@ -46,6 +46,12 @@ std::string_view advice(pop3::ResponseCode code) {
   return {};
 }
 
+/// Whoever set the client up wants to read this.
+bool is_mistake(std::string_view reason) {
+  return reason == sentence(pop3::EndReason::kTlsInClear) ||
+         reason == sentence(pop3::EndReason::kHttp);
+}
+
 /// What no mail program does, and fail2ban looks for.
 bool is_abuse(std::string_view reason) {
   return reason == sentence(pop3::EndReason::kTooManyBadCommands) ||
@@ -156,8 +162,8 @@ void SessionLog::report(const bridge::SessionEnded& report) const {
                        .field("wasted", report.wasted);
   if (!report.user.empty()) text.field("user", report.user);
   // Health checks connect and close, many times a minute.
-  const bool is_noise =
-      report.user.empty() && !is_abuse(report.reason) && !report.reason.ends_with("-timeout");
+  const bool is_noise = report.user.empty() && !is_abuse(report.reason) &&
+                        !is_mistake(report.reason) && !report.reason.ends_with("-timeout");
   logger_->write(is_noise ? log::Level::kDebug : log::Level::kInfo, text);
 }
 

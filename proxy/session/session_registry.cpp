@@ -10,6 +10,11 @@
 #include "session/proxy_session.hpp"
 
 namespace popbridge::session {
+namespace {
+
+constexpr std::string_view kTooMany = "-ERR [SYS/TEMP] too many connections, try again later\r\n";
+
+}  // namespace
 
 /// A client that is told why it cannot come in. Destroying it drops the connection.
 class SessionRegistry::Refused final : public net::StreamObserver {
@@ -18,7 +23,7 @@ class SessionRegistry::Refused final : public net::StreamObserver {
           Admission::Goodbye goodbye)
       : registry_(registry), client_(std::move(client)), goodbye_(std::move(goodbye)) {
     client_->set_observer(this);
-    client_->write("-ERR [SYS/TEMP] too many connections, try again later\r\n");
+    client_->write(kTooMany);
     client_->close_after_flush();
   }
   Refused(const Refused&) = delete;
@@ -78,7 +83,8 @@ Counters::Counters(const Settings& settings, const tls::KeyedHash& hash)
                  .logins_per_address = settings.max_logins_per_address}),
       throttle(settings.max_login_delay, hash),
       health(::arc4random()),
-      read_ahead(settings.read_ahead_total_octets) {}
+      memory(settings.memory_octets, settings.threads * MemoryShare::kTurnOctets),
+      read_ahead(settings.read_ahead_total_octets, &memory) {}
 
 SessionRegistry::SessionRegistry(net::EventLoop& loop, const Settings& settings,
                                  const tls::KeyedHash& hash, log::Logger& logger,
@@ -89,7 +95,9 @@ SessionRegistry::SessionRegistry(net::EventLoop& loop, const Settings& settings,
       counters_(counters),
       resolver_(loop, settings.upstream_host),
       pool_(loop, hash, settings.bridge.upstream_keepalive,
-            settings.max_sessions / std::max(1U, settings.threads)),
+            settings.max_sessions / std::max(1U, settings.threads), counters.memory),
+      relief_(loop, [this] { relieve(); }),
+      listener_(counters.memory.listen([this] { loop_.post([this] { relief_.schedule(); }); })),
       sweep_(loop, [this] { sweep(); }),
       drain_deadline_(loop, [this] { abort_all(); }) {
   const std::weak_ptr<const bool> alive = alive_;
@@ -101,6 +109,7 @@ SessionRegistry::SessionRegistry(net::EventLoop& loop, const Settings& settings,
 }
 
 SessionRegistry::~SessionRegistry() {
+  counters_.memory.forget(listener_);
   counters_.admission.forget_worker(worker_);
   sessions_.clear();
 }
@@ -112,6 +121,11 @@ void SessionRegistry::accept(std::unique_ptr<net::TcpStream> client, ListenerKin
     refuse(std::move(client), kind, permit.error());
     return;
   }
+  if (!counters_.memory.admit(MemoryShare::kReserveOctets)) {
+    tell_memory("new sessions are refused");
+    refuse(std::move(client), kind);
+    return;
+  }
   const std::uint64_t id = permit->id();
   auto session =
       std::make_unique<ProxySession>(*std::move(permit), *this, loop_, settings_, counters_, pool_,
@@ -119,6 +133,36 @@ void SessionRegistry::accept(std::unique_ptr<net::TcpStream> client, ListenerKin
   ProxySession& started = *session;
   sessions_.emplace(id, std::move(session));
   started.start();
+}
+
+/// Once in ten seconds for the whole process.
+void SessionRegistry::tell_memory(std::string_view what) {
+  if (!counters_.memory_trouble.due(loop_.now())) return;
+  logger_.write(log::Level::kWarning,
+                log::Line("memory-short")
+                    .field("what", what)
+                    .field("held", counters_.memory.held_octets())
+                    .field("sessions_limit", counters_.memory.limit_octets())
+                    .field("sessions", counters_.admission.sessions())
+                    .field("advice", "raise --memory-limit, or lower --max-sessions"));
+}
+
+void SessionRegistry::await_memory(std::uint64_t id) {
+  starved_.push_back(id);
+  tell_memory("sessions wait for memory");
+  if (!counters_.memory.wait_for_relief()) relief_.schedule();
+}
+
+/// A few in each turn: what they read is not counted yet.
+void SessionRegistry::relieve() {
+  constexpr int kSessionsPerTurn = 4;
+  for (int i = 0; i < kSessionsPerTurn && !starved_.empty(); ++i) {
+    if (counters_.memory.wait_for_relief()) return;
+    const auto session = sessions_.find(starved_.front());
+    starved_.pop_front();
+    if (session != sessions_.end()) session->second->go_on();
+  }
+  if (!starved_.empty()) relief_.schedule();
 }
 
 void SessionRegistry::refuse(std::unique_ptr<net::TcpStream> client, ListenerKind kind,
@@ -132,9 +176,15 @@ void SessionRegistry::refuse(std::unique_ptr<net::TcpStream> client, ListenerKin
     if (*left_out > 0) line.field("left_out", *left_out);
     logger_.write(log::Level::kWarning, line);
   }
+  refuse(std::move(client), kind);
+}
+
+void SessionRegistry::refuse(std::unique_ptr<net::TcpStream> client, ListenerKind kind) {
   if (kind != ListenerKind::kPlain) return;
   if (auto goodbye = counters_.admission.say_goodbye()) {
     refused_.emplace_back(*this, std::move(client), *std::move(goodbye));
+  } else {
+    client->refuse(kTooMany);
   }
 }
 

@@ -4,12 +4,15 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <list>
 #include <memory>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
+#include "bridge/memory_budget.hpp"
 #include "bridge/read_ahead_budget.hpp"
 #include "log/log.hpp"
 #include "net/event_loop.hpp"
@@ -18,6 +21,7 @@
 #include "net/timer.hpp"
 #include "session/admission.hpp"
 #include "session/login_throttle.hpp"
+#include "session/memory_share.hpp"
 #include "session/quiet_line.hpp"
 #include "session/settings.hpp"
 #include "session/upstream_health.hpp"
@@ -38,7 +42,9 @@ struct Counters {
   UpstreamHealth health;
   QuietLine refused_sessions;  ///< "session-refused"
   QuietLine refused_logins;    ///< "login-refused" of logins that nobody asked the server about
-  bridge::ReadAheadBudget read_ahead;  ///< of all sessions together
+  QuietLine memory_trouble{std::chrono::seconds(10)};  ///< "memory-short"
+  bridge::MemoryBudget memory;                         ///< of all sessions together
+  bridge::ReadAheadBudget read_ahead;                  ///< a part of it
 };
 
 enum class ListenerKind { kPlain, kTls };
@@ -65,6 +71,11 @@ class SessionRegistry {
   void abort_all();
   /// Called by a session whose last word is said. Safe inside that session's own calls.
   void retire(std::uint64_t id);
+  /// Called by a session that goes on in small pieces for want of memory.
+  void note_short_memory() { tell_memory("sessions go on in small pieces"); }
+  /// Called by a session that is stopped for want of memory: in its turn its go_on() is called,
+  /// once there is some.
+  void await_memory(std::uint64_t id);
   [[nodiscard]] std::size_t size() const { return sessions_.size(); }
 
  private:
@@ -74,6 +85,9 @@ class SessionRegistry {
               Admission::Refusal refusal);
   void drop(std::uint64_t id);
   void sweep();
+  void refuse(std::unique_ptr<net::TcpStream> client, ListenerKind kind);
+  void relieve();
+  void tell_memory(std::string_view what);
 
   net::EventLoop& loop_;
   const Settings& settings_;
@@ -83,6 +97,9 @@ class SessionRegistry {
   UpstreamPool pool_;       ///< outlives the sessions, which leave their connections to it
   std::unordered_map<std::uint64_t, std::unique_ptr<ProxySession>> sessions_;
   std::vector<std::uint64_t> retired_;
+  std::deque<std::uint64_t> starved_;  ///< in the order in which they may go on
+  net::Deferred relief_;
+  bridge::MemoryBudget::Relief listener_;
   std::list<Refused> refused_;  ///< clients that are being told so
   /// For what other threads send here: expired once the registry is gone. This thread only.
   std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);

@@ -29,6 +29,7 @@ struct Settings {
   std::size_t max_logins_per_address = 250;           ///< sessions that have not logged in
   std::chrono::milliseconds max_login_delay{15'000};  ///< after refused ones; 0: none
   unsigned threads = 1;                               ///< workers that share these settings
+  std::uint64_t memory_octets = 448UL * 1024 * 1024;  ///< for the buffers of all sessions
   std::uint64_t read_ahead_total_octets = 64UL * 1024 * 1024;  ///< of all sessions together
   std::chrono::milliseconds drain_timeout{8'000};  ///< after SIGTERM, for commands that run
   std::string wire_log_directory;                  ///< empty: off

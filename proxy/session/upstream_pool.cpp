@@ -3,13 +3,27 @@
 #include <utility>
 
 namespace popbridge::session {
+namespace {
+
+/// A connection at rest: its engine, its socket, TLS.
+constexpr std::size_t kConnectionOctets = 32UL * 1024;
+
+void say_goodbye(UpstreamConnection& connection) {
+  connection.engine.logout();
+  connection.stream->set_observer(nullptr);
+  connection.stream->write(connection.engine.pending_output());
+  connection.stream->close_after_flush();
+}
+
+}  // namespace
 
 /// Its stream's observer. Whatever it is told is the end of it, and of this object.
 class UpstreamPool::Kept final : public net::StreamObserver {
  public:
   Kept(UpstreamPool& pool, std::string user, const tls::KeyedHash::Digest& digest,
-       std::chrono::milliseconds until, UpstreamConnection connection)
+       std::chrono::milliseconds until, std::uint64_t octets, UpstreamConnection connection)
       : pool_(pool),
+        octets_(octets),
         user_(std::move(user)),
         digest_(digest),
         until_(until),
@@ -19,7 +33,7 @@ class UpstreamPool::Kept final : public net::StreamObserver {
   }
   Kept(const Kept&) = delete;
   Kept& operator=(const Kept&) = delete;
-  ~Kept() override = default;
+  ~Kept() override { pool_.memory_.give_back(octets_); }
 
   [[nodiscard]] const std::string& user() const { return user_; }
   [[nodiscard]] const tls::KeyedHash::Digest& digest() const { return digest_; }
@@ -29,12 +43,7 @@ class UpstreamPool::Kept final : public net::StreamObserver {
     connection_.stream->set_observer(nullptr);
     return std::move(connection_);
   }
-  void say_goodbye() {
-    connection_.engine.logout();
-    connection_.stream->set_observer(nullptr);
-    connection_.stream->write(connection_.engine.pending_output());
-    connection_.stream->close_after_flush();
-  }
+  void leave() { say_goodbye(connection_); }
 
   std::span<char> read_space() override { return pool_.loop_.scratch(); }
   void on_read(std::size_t) override { drop(); }
@@ -46,6 +55,7 @@ class UpstreamPool::Kept final : public net::StreamObserver {
   void drop() { pool_.drop(pool_.by_user_.at(user_), false); }
 
   UpstreamPool& pool_;
+  std::uint64_t octets_;  ///< counted
   std::string user_;
   tls::KeyedHash::Digest digest_;
   std::chrono::milliseconds until_;
@@ -53,10 +63,14 @@ class UpstreamPool::Kept final : public net::StreamObserver {
 };
 
 UpstreamPool::UpstreamPool(net::EventLoop& loop, const tls::KeyedHash& hash,
-                           std::chrono::milliseconds keep_for, std::size_t limit)
-    : loop_(loop), hash_(hash), keep_for_(keep_for), limit_(limit), timer_(loop, [this] {
-        on_time();
-      }) {}
+                           std::chrono::milliseconds keep_for, std::size_t limit,
+                           bridge::MemoryBudget& memory)
+    : loop_(loop),
+      hash_(hash),
+      keep_for_(keep_for),
+      limit_(limit),
+      memory_(memory),
+      timer_(loop, [this] { on_time(); }) {}
 
 UpstreamPool::~UpstreamPool() = default;
 
@@ -65,8 +79,14 @@ void UpstreamPool::keep(const std::string& user, const Secret& password,
   if (keep_for_.count() == 0 || limit_ == 0) return;
   if (const auto found = by_user_.find(user); found != by_user_.end()) drop(found->second, true);
   if (kept_.size() >= limit_) drop(kept_.begin(), true);
+  const std::uint64_t octets =
+      kConnectionOctets + (connection.mailbox ? connection.mailbox->maildrop.memory_octets() : 0);
+  if (!memory_.admit(octets)) {
+    say_goodbye(connection);
+    return;
+  }
   kept_.emplace_back(*this, user, hash_.of(user, password.reveal()), loop_.now() + keep_for_,
-                     std::move(connection));
+                     octets, std::move(connection));
   by_user_.emplace(user, std::prev(kept_.end()));
   arm();
 }
@@ -88,8 +108,8 @@ void UpstreamPool::close() {
   while (!kept_.empty()) drop(kept_.begin(), true);
 }
 
-void UpstreamPool::drop(Place place, bool say_goodbye) {
-  if (say_goodbye) place->say_goodbye();
+void UpstreamPool::drop(Place place, bool goodbye) {
+  if (goodbye) place->leave();
   by_user_.erase(place->user());
   kept_.erase(place);
   arm();

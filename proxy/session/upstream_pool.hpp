@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <list>
 #include <memory>
 #include <optional>
@@ -11,6 +12,7 @@
 #include <unordered_map>
 
 #include "bridge/kept_mailbox.hpp"
+#include "bridge/memory_budget.hpp"
 #include "common/secret.hpp"
 #include "imap/client_session.hpp"
 #include "net/byte_stream.hpp"
@@ -32,10 +34,10 @@ struct UpstreamConnection {
 /// is kept, only a keyed hash.
 class UpstreamPool {
  public:
-  /// `keep_for`: 0 keeps nothing. `limit`: connections at most; the oldest goes first. References
-  /// must outlive the pool.
+  /// `keep_for`: 0 keeps nothing. `limit`: connections at most; the oldest goes first. Without
+  /// `memory` for it a connection is closed. References must outlive the pool.
   UpstreamPool(net::EventLoop& loop, const tls::KeyedHash& hash, std::chrono::milliseconds keep_for,
-               std::size_t limit);
+               std::size_t limit, bridge::MemoryBudget& memory);
   UpstreamPool(const UpstreamPool&) = delete;
   UpstreamPool& operator=(const UpstreamPool&) = delete;
   ~UpstreamPool();
@@ -53,7 +55,7 @@ class UpstreamPool {
   class Kept;
   using Place = std::list<Kept>::iterator;
 
-  void drop(Place place, bool say_goodbye);
+  void drop(Place place, bool goodbye);
   void on_time();
   void arm();
 
@@ -61,6 +63,7 @@ class UpstreamPool {
   const tls::KeyedHash& hash_;
   std::chrono::milliseconds keep_for_;
   std::size_t limit_;
+  bridge::MemoryBudget& memory_;
   std::list<Kept> kept_;  ///< the oldest first
   std::unordered_map<std::string, Place> by_user_;
   net::Timer timer_;  ///< for the oldest

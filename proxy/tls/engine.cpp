@@ -13,9 +13,11 @@
 namespace popbridge::tls {
 namespace {
 
-/// Records one after the other that carry no plaintext (KeyUpdate, tickets, refused renegotiation,
-/// empty records). Honest peers send a handful; each costs us key derivations.
+/// Records that carry no plaintext (KeyUpdate, tickets, refused renegotiation, empty records),
+/// beyond as many that do. Honest peers send a handful in hours; each costs us key derivations.
 constexpr std::size_t kMaxBarrenRecords = 100;
+/// What a record with plaintext takes off the count: itself, and one that is barren.
+constexpr std::size_t kRecordsOutweighed = 2;
 /// RFC 5246 section 6.2.3: what encryption adds to one at most; in fact it is 22 octets or so.
 constexpr std::size_t kRecordOverhead = 2048 + 5;
 /// Room that is made for output when the first record of a long piece is written: four full ones.
@@ -192,7 +194,7 @@ Engine::ReadResult Engine::read(std::span<char> into) {
       read.step = classify(result);
       break;
     }
-    barren_records_ = 0;
+    barren_records_ -= std::min(barren_records_, kRecordsOutweighed);
     read.count += count;
   }
   // What stopped it is said again by the next call.

@@ -55,6 +55,12 @@ void Stream::set_gathering(bool on) {
 std::size_t Stream::queued_bytes() const {
   return impl_->queued_bytes();
 }
+std::size_t Stream::memory_bytes() const {
+  return impl_->memory_bytes();
+}
+void Stream::set_read_limit(std::size_t octets) {
+  impl_->set_read_limit(octets);
+}
 std::size_t Stream::unacknowledged_bytes() const {
   return impl_->unacknowledged_bytes();
 }

@@ -62,6 +62,11 @@ void Stream::Impl::let_go(std::unique_ptr<Impl> impl) {
 
 // --- from the transport ---
 
+std::span<char> Stream::Impl::read_space() {
+  const std::span<char> scratch = loop_.scratch();
+  return read_limit_ == 0 ? scratch : scratch.first(std::min(read_limit_, scratch.size()));
+}
+
 void Stream::Impl::on_read(std::size_t count) {
   const Entry entry(*this);
   const std::string_view octets(loop_.scratch().data(), count);
@@ -143,6 +148,11 @@ void Stream::Impl::set_gathering(bool on) {
 
 std::size_t Stream::Impl::queued_bytes() const {
   return unsent_.size() + engine_->output().size() + transport_->queued_bytes();
+}
+
+std::size_t Stream::Impl::memory_bytes() const {
+  return unsent_.capacity() + received_.capacity() + engine_->output().size() +
+         transport_->memory_bytes();
 }
 
 std::size_t Stream::Impl::unacknowledged_bytes() const {

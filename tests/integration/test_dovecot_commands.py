@@ -356,6 +356,7 @@ class Pipelining(BridgedTest):
         client.ok("NOOP")
 
     def test_a_line_without_end_is_refused_and_costs_no_memory(self):
+        """F1."""
         for login in (False, True):
             with self.subTest(login=login):
                 client = self.session() if login else self.connect(self.bridge.port())

@@ -129,7 +129,7 @@ class Secrets(unittest.TestCase):
 
     def bench(self, *options, **server):
         return Bench(password=CANARY, recovers=False, options=(
-            "--log-level", "debug", "--threads", 1, *options), **server)
+            "--log-level", "debug", "--threads", 1, "--max-login-delay", 0, *options), **server)
 
     def wait_for_end(self, bench):
         """Of one more session."""
@@ -211,6 +211,25 @@ class Secrets(unittest.TestCase):
         """N3: --upstream-keepalive keeps a keyed hash, not the password."""
         with self.bench("--upstream-keepalive", 60) as bench:
             self.check_memory(bench)
+
+    def test_only_the_same_login_takes_a_kept_connection(self):
+        """E7: another password, or another cut between user and password, is asked of the server."""
+        with Bench(options=("--upstream-keepalive", 60, "--threads", 1, "--max-login-delay", 0),
+                   recovers=False) as bench:
+            def logins():
+                return len(bench.server.named("LOGIN"))
+            bench.login().quit()
+            for user, password in (("joe", "wrong"), ("joe", "secre"), ("joe", "secretx"),
+                                   ("joe", "Secret"), ("joes", "ecret"), ("jo", "esecret"),
+                                   ("Joe", "wrong"), ("joe ", "wrong")):
+                with self.subTest(user, password=password):
+                    before = logins()
+                    _, status = bench.try_login(password, user)
+                    self.assertTrue(status.startswith(b"-ERR [AUTH]"), status)
+                    self.assertEqual(logins(), before + 1)
+            before = logins()
+            bench.login().quit()
+            self.assertEqual(logins(), before)
 
     def test_memory_after_refused_logins(self):
         """N3: what the server says back, and what never was a login, is wiped as well."""

@@ -96,6 +96,8 @@ class TheRules(unittest.TestCase):
             ("protocol/pop3/a.cpp", 'printf("x");'): "talks to the world",
             ("proxy/net/a.cpp", "auto self = shared_from_this();"): "an object that owns itself",
             ("proxy/session/a.cpp", "co_await read();"): "a coroutine",
+            ("proxy/net/a.cpp", "auto now = std::chrono::system_clock::time_point();"):
+                "reads a clock that jumps",
             ("proxy/app/a.cpp", 'auto s = std::format("{}", 1);'):
                 "not in every supported standard library",
             ("proxy/log/a.cpp", "#include <coroutine>"): "a header that is not for this project",

@@ -1,7 +1,9 @@
 // A machine made up for tests of the settings.
 #pragma once
 
+#include <cstdint>
 #include <expected>
+#include <limits>
 #include <map>
 #include <set>
 #include <string>
@@ -21,6 +23,7 @@ struct Machine {
   std::map<std::string, Identity> users = {{"popbridge", {.uid = 10110, .gid = 10110, .name = ""}}};
   unsigned cpus = 2;
   std::size_t descriptors = 20'000;
+  std::uint64_t memory = std::numeric_limits<std::uint64_t>::max();
 
   [[nodiscard]] Host host() const {
     return Host{
@@ -48,7 +51,8 @@ struct Machine {
           return found->second;
         },
         .cpus = cpus,
-        .descriptors = descriptors};
+        .descriptors = descriptors,
+        .memory = memory};
   }
 };
 

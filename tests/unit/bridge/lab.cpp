@@ -160,7 +160,7 @@ void Lab::answer(const Asked& asked) {
     text->replace(at, kTag.size(), asked.tag);
   }
   bridge_->upstream()->feed(*text);
-  bridge_->upstream_progressed(now_);
+  bridge_->upstream_progressed(now_, text->size());
 }
 
 std::string Lab::answer_of(const Asked& asked) {

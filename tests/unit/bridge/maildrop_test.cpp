@@ -273,7 +273,7 @@ TEST_CASE("A hundred thousand EXPUNGEs from the front cost no more than from the
   CHECK_FALSE(map.expunge(1).has_value());
 }
 
-TEST_CASE("Sizes of any magnitude are kept, and found by UID") {
+TEST_CASE("L6: sizes of any magnitude are kept, and found by UID") {
   const SnapshotPtr snapshot =
       snapshot_of({{1, 0}, {2, 4294967294}, {3, 4294967295}, {5, 5}, {8, 1'000'000'000'000}});
   CHECK(snapshot->octets(1) == 4294967294);

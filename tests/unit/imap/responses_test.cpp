@@ -166,7 +166,7 @@ TEST_CASE("NULs before a response are stripped, within one they end the connecti
         Events{"fatal a response holds a NUL octet"});
 }
 
-TEST_CASE("a tagged response to no command in flight ends the connection", "[I12]") {
+TEST_CASE("B4: a tagged response to no command in flight ends the connection", "[I12]") {
   const std::string reason = "fatal a tagged response answers no command that was sent: ";
   const Row row = GENERATE_COPY(values<Row>({
       {"kq2 OK x\r\n", {reason + "kq2 OK x"}},

@@ -88,7 +88,7 @@ TEST_CASE("commands are pipelined and their answers matched by tag, in any order
                                  "completed 2 BAD b"});
 }
 
-TEST_CASE("an answer to a command that was not wholly sent ends the connection") {
+TEST_CASE("B4: an answer to a command that was not wholly sent ends the connection") {
   ClientSession session("kq");
   session.feed("* OK\r\n");
   CHECK(drain(session) == Events{"greeted"});
@@ -278,7 +278,7 @@ const std::string kBeforeTls = "fatal the server sent octets in clear behind STA
 
 }  // namespace
 
-TEST_CASE("after STARTTLS all that was said in clear is forgotten") {
+TEST_CASE("B5: after STARTTLS all that was said in clear is forgotten") {
   ClientSession session = in_starttls();
   session.feed("* OK [ALERT] pay here\r\nkq1 OK begin\r\n");
   CHECK(render(*session.next_event()) == "notice OK <ALERT> pay here");
@@ -296,7 +296,7 @@ TEST_CASE("after STARTTLS all that was said in clear is forgotten") {
   CHECK(drain(session) == Events{"completed 2 OK"});
 }
 
-TEST_CASE("octets behind the answer to STARTTLS end the connection, at once or late") {
+TEST_CASE("B1: octets behind the answer to STARTTLS end the connection, at once or late") {
   const auto* injected = GENERATE("* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\n", "kq2 OK\r\n", "x",
                                   "\r\n", "* 1 FETCH (BODY[] {3}\r\nabc)\r\n");
   CAPTURE(injected);

@@ -183,7 +183,34 @@ TEST_CASE("the way commands arrive does not change the answers", "[F3]") {
   }
 }
 
-TEST_CASE("a million pipelined commands cost bounded memory and no stack") {
+TEST_CASE("F6: commands that fill a block of input, or cross its end, are all answered") {
+  for (std::size_t first = 4080; first <= 4104; ++first) {
+    Dialogue dialogue = logged_in();
+    ServerSession& session = dialogue.session();
+    // As it comes from a socket: what there is, as far as there is room.
+    std::string wire;
+    while (wire.size() + 6 <= first) wire += "NOOP\r\n";
+    wire += "RETR 1\r\nNOOP\r\nSTAT\r\n";
+    std::size_t answered = 0;
+    std::string_view rest = wire;
+    while (!rest.empty()) {
+      REQUIRE(session.wants_input());
+      const std::span<char> space = session.input_space();
+      REQUIRE_FALSE(space.empty());
+      const std::size_t count = rest.copy(space.data(), space.size());
+      rest.remove_prefix(count);
+      session.received(count);
+      while (const auto event = session.next_event()) {
+        ++answered;
+        session.reply_ok("");
+      }
+    }
+    CHECK(answered == 2);  // RETR and STAT
+    CHECK(dialogue.output().size() == 5 * ((first / 6) + 3));
+  }
+}
+
+TEST_CASE("F5, F7: a million pipelined commands cost bounded memory and no stack") {
   Dialogue dialogue = logged_in();
   ServerSession& session = dialogue.session();
   constexpr std::size_t kCommands = 1'000'000;
@@ -209,7 +236,7 @@ TEST_CASE("a million pipelined commands cost bounded memory and no stack") {
   CHECK(most_pending <= Limits{}.pending_output_octets + 1024);
 }
 
-TEST_CASE("commands are left unread while too much output waits") {
+TEST_CASE("F5: commands are left unread while too much output waits") {
   Dialogue dialogue = logged_in();
   ServerSession& session = dialogue.session();
   constexpr std::size_t kCommands = 20'000;
@@ -248,7 +275,7 @@ TEST_CASE("input is wanted until a line's worth waits behind an open command", "
   CHECK(session.pending_output_size() == 5 + fed / 6 * 5);
 }
 
-TEST_CASE("a line over the limit gets one error and ends the session, before login and after") {
+TEST_CASE("F1: a line over the limit gets one error and ends the session, before login and after") {
   Limits limits;
   limits.command_line_octets = 300;
   for (const bool after_login : {false, true}) {
@@ -280,12 +307,33 @@ TEST_CASE("an endless line stops being read before it is a burden") {
   CHECK(session.state() == State::kOver);
 }
 
-TEST_CASE("three bad commands in a row before login end the session, and nothing is echoed") {
+TEST_CASE("A9: an HTTP request ends the session at its first line, and nothing is echoed") {
+  for (const char* method : {"GET", "POST", "HEAD", "PUT", "OPTIONS", "CONNECT", "PRI"}) {
+    Dialogue dialogue;
+    const std::string last =
+        dialogue.expect_over(EndReason::kHttp, std::string(method) +
+                                                   " /<script> HTTP/1.1\r\n\r\nUSER a\r\nPASS "
+                                                   "b\r\n");
+    CHECK(last == "-ERR Unknown command\r\n");
+  }
+}
+
+TEST_CASE("A15: TLS in clear ends the session at its first octet, unanswered") {
   Dialogue dialogue;
-  const std::string last =
-      dialogue.expect_over(EndReason::kTooManyBadCommands,
-                           "GET /<script> HTTP/1.1\r\nHost: mail.example.org\r\nCookie: "
-                           "secret\r\n\r\nUSER a\r\nPASS b\r\n");
+  CHECK(dialogue.expect_over(EndReason::kTlsInClear, "\x16") == "");
+  Dialogue later;
+  CHECK(later.say("CAPA\r\n").starts_with("+OK"));
+  CHECK(later.expect_over(EndReason::kTlsInClear, "\x16\x03\x01\nUSER a\r\n") == "");
+  // In a login that has begun it is an octet like another.
+  Dialogue inside = logged_in();
+  CHECK(is_error(inside.say("\x16\r\n")));
+}
+
+TEST_CASE("A9: three bad commands in a row before login end the session, and nothing is echoed") {
+  Dialogue dialogue;
+  const std::string last = dialogue.expect_over(EndReason::kTooManyBadCommands,
+                                                "<script>\r\nHost: mail.example.org\r\nCookie: "
+                                                "secret\r\n\r\nUSER a\r\nPASS b\r\n");
   CHECK(last == "-ERR Unknown command\r\n-ERR Unknown command\r\n-ERR Unknown command\r\n");
 
   Dialogue mixed;
@@ -331,7 +379,7 @@ TEST_CASE("QUIT after login asks for the update, and what follows it is ignored"
   CHECK(dialogue.expect_over(EndReason::kQuit) == "-ERR [SYS/TEMP] 2 messages remain\r\n");
 }
 
-TEST_CASE("complete commands are processed after the client closed, a half one is dropped") {
+TEST_CASE("M10: complete commands are processed after the client closed, a half one is dropped") {
   Dialogue dialogue = logged_in();
   ServerSession& session = dialogue.session();
   session.feed("NOOP\r\nSTAT\r\nNOOP\r\nQUI");

@@ -58,7 +58,7 @@ std::string joined(const std::vector<std::string>& records) {
 
 }  // namespace
 
-TEST_CASE("One write is cut into full records and one for the rest") {
+TEST_CASE("M1: One write is cut into full records and one for the rest") {
   TlsFixture fixture;
   {
     struct Case {
