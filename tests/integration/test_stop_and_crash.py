@@ -19,6 +19,7 @@ from scripted_imap import ScriptedImap  # noqa: E402
 from tls_files import Authority  # noqa: E402
 
 _PROBES = 30
+_ENDS = 20
 
 
 class EndTest(FaultTest):
@@ -105,6 +106,15 @@ class Stop(EndTest):
         bridge.terminate()
         self.check_over(bridge)
         self.check_cut_off(clients)
+
+    def test_a_signal_behind_the_last_session_is_no_failure(self):
+        """As it comes from whoever stops a service and its group."""
+        for _ in range(_ENDS):
+            bridge = self.start()
+            bridge.terminate()
+            bridge.wait_for_line(lambda line: line.event == "stopping", "stopping")
+            bridge.terminate()
+            self.check_over(bridge)
 
     def check_cut_off(self, clients):
         """Neither a final dot nor +OK, and nothing is gone that nobody was told about."""
