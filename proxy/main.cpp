@@ -2,6 +2,7 @@
 #include <exception>
 #include <iostream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <unistd.h>
@@ -69,12 +70,38 @@ int run(char* const* arguments) {
   return serve(*values, host);
 }
 
+/// As fail(), without memory.
+void fail_plainly(std::string_view reason) {
+  constexpr std::string_view kName = "popbridge: ";
+  char line[256];
+  std::size_t size = kName.copy(line, sizeof line);
+  size += reason.copy(line + size, sizeof line - size - 1);
+  line[size++] = '\n';
+  static_cast<void>(!::write(STDERR_FILENO, line, size));
+}
+
+/// Where nobody catches: on a worker's thread, or under a callback of a C library, while there is
+/// no session to give up instead. One line, no core, and the exit code of a failure.
+[[noreturn]] void end_uncaught() {
+  std::string_view what = "unknown error";
+  try {
+    if (const auto error = std::current_exception()) std::rethrow_exception(error);
+  } catch (const std::exception& error) {
+    what = error.what();
+  } catch (...) {  // NOLINT(bugprone-empty-catch): nobody throws anything else
+  }
+  fail_plainly(what);
+  ::_exit(app::kExitFailure);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  std::set_terminate(&end_uncaught);
   try {
     return run(argv + (argc > 0 ? 1 : 0));
   } catch (const std::exception& error) {
-    return fail(app::kExitFailure, error.what());
+    fail_plainly(error.what());
+    return app::kExitFailure;
   }
 }

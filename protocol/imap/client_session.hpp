@@ -3,8 +3,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <initializer_list>
+#include <list>
 #include <optional>
 #include <span>
 #include <string>
@@ -194,7 +194,7 @@ class ClientSession {
 
   std::vector<Event> events_;  ///< of the last step; emptied before the next
   std::size_t next_event_ = 0;
-  std::deque<std::string> quoted_octets_;  ///< what BodyChunks of quoted parts point into
+  std::list<std::string> quoted_octets_;  ///< what BodyChunks of quoted parts point into
 
   /// The password in all its forms, while the login is in flight and, if it was refused, until the
   /// next command. To be masked in this order.

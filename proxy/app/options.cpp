@@ -99,7 +99,7 @@ std::string misused(const po::invalid_syntax& error) {
   const std::string flag = error.get_option_name();
   const std::string_view name = name_in(flag);
   const Option* const option = find_option(name);
-  if (option == nullptr) return std::string(kOrigin) + ": " + error.what();
+  if (option == nullptr) return unknown_setting("--", name, kOrigin);
   if (option->form == Form::kSwitch) return blame(name, kOrigin) + "takes no value";
   return value_missing(*option);
 }

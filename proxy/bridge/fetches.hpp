@@ -34,7 +34,7 @@ class Fetches {
       : budget_(budget), window_octets_(window_octets) {}
   Fetches(const Fetches&) = delete;
   Fetches& operator=(const Fetches&) = delete;
-  ~Fetches() { clear(); }
+  ~Fetches();  ///< gives back its part of the budget
 
   /// What was read ahead for this request: the same, or all of the message for the top of it.
   /// Nullptr: nothing. Valid until it is removed.

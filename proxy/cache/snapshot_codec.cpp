@@ -17,7 +17,7 @@ void append_number(std::string& octets, std::uint64_t value) {
   octets += static_cast<char>(value);
 }
 
-/// Takes a number off the front; empty if there is none of at most 64 bits.
+/// Takes a number off the front; empty if there is none of at most 64 bits in its only form.
 std::optional<std::uint64_t> take_number(std::string_view& octets) {
   std::uint64_t value = 0;
   for (unsigned shift = 0; shift < 64; shift += 7) {
@@ -25,6 +25,7 @@ std::optional<std::uint64_t> take_number(std::string_view& octets) {
     const auto octet = static_cast<unsigned char>(octets.front());
     octets.remove_prefix(1);
     if (shift == 63 && octet > 1) return std::nullopt;
+    if (shift > 0 && octet == 0) return std::nullopt;  // the octet before would have been the last
     value |= std::uint64_t{octet & 0x7FU} << shift;
     if (octet < 0x80) return value;
   }

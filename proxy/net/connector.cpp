@@ -1,5 +1,6 @@
 #include "net/connector.hpp"
 
+#include <exception>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -26,10 +27,19 @@ struct Connector::Core final : HandleCore {
 
   Core(EventLoop& event_loop, Connector* connector, std::uint16_t number, OnDone done)
       : loop(event_loop), owner(connector), port(number), on_done(std::move(done)) {
-    uv_timer_init(loop.raw(), &timer);
+    must(uv_timer_init(loop.raw(), &timer));
     opened(timer);
   }
 
+  /// Around what libuv calls: no memory is one more reason why there is no connection.
+  template <typename Work>
+  void guarded(Work work) noexcept {
+    try {
+      work();
+    } catch (const std::exception&) {
+      fail(kOutOfMemory);
+    }
+  }
   void start(Resolver& asked);
   void resolved(const Resolver::Answer& answer);
   /// Starts the next address that can be started; ends if none is left and none is under way.
@@ -40,9 +50,9 @@ struct Connector::Core final : HandleCore {
   void cancel_all();
   void close();
 
-  static void on_timer(uv_timer_t* handle) {
+  static void on_timer(uv_timer_t* handle) noexcept {
     auto& core = core_of<Core>(handle);
-    if (core.owner != nullptr) core.advance();
+    if (core.owner != nullptr) core.guarded([&core] { core.advance(); });
   }
 
   EventLoop& loop;
@@ -61,7 +71,7 @@ struct Connector::Core final : HandleCore {
 
 void Connector::Core::start(Resolver& asked) {
   resolver = &asked;
-  query = asked.ask([this](const Resolver::Answer& answer) { resolved(answer); });
+  query = asked.ask([this](const Resolver::Answer& answer) { guarded([&] { resolved(answer); }); });
 }
 
 void Connector::Core::resolved(const Resolver::Answer& answer) {
@@ -85,7 +95,7 @@ void Connector::Core::advance() {
       continue;
     }
     if (next_address < addresses.size()) {
-      uv_timer_start(&timer, &Core::on_timer, kAttemptDelayMs, 0);
+      must(uv_timer_start(&timer, &Core::on_timer, kAttemptDelayMs, 0));
     }
     return;
   }
@@ -101,34 +111,34 @@ int Connector::Core::start_attempt(const Address& address) {
   auto attempt = std::make_unique<Attempt>();
   attempt->core = this;
   attempt->request.data = attempt.get();
-  attempt->stream = new TcpStream::Core(loop);
-  const int error = uv_tcp_connect(
-      &attempt->request, &attempt->stream->tcp, reinterpret_cast<const sockaddr*>(&storage),
-      [](uv_connect_t* request, int status) {
-        const std::unique_ptr<Attempt> done(static_cast<Attempt*>(request->data));
-        if (done->core != nullptr) {
-          done->core->attempt_done(*done, status);
-        }
-      });
-  if (error != 0) {
-    attempt->stream->close();
-    return error;
-  }
+  attempts.reserve(addresses.size());  // once the loop has it, nothing may fail
+  auto stream = TcpStream::Core::make(loop);
+  const int error =
+      uv_tcp_connect(&attempt->request, &stream->tcp, reinterpret_cast<const sockaddr*>(&storage),
+                     [](uv_connect_t* request, int status) noexcept {
+                       const std::unique_ptr<Attempt> done(static_cast<Attempt*>(request->data));
+                       Core* const waiting = done->core;
+                       if (waiting != nullptr)
+                         waiting->guarded([&] { waiting->attempt_done(*done, status); });
+                     });
+  if (error != 0) return error;
+  attempt->stream = stream.release();
   attempts.push_back(attempt.release());
   return 0;
 }
 
 void Connector::Core::attempt_done(Attempt& attempt, int status) {
   std::erase(attempts, &attempt);
+  Opening<TcpStream::Core> stream(attempt.stream);
   if (status != 0) {
-    attempt.stream->close();
+    stream.reset();
     last_reason = error_text(status);
     advance();
     return;
   }
   cancel_all();
-  attempt.stream->connected();
-  on_done(std::make_unique<TcpStream>(attempt.stream));
+  stream->connected();
+  on_done(TcpStream::Core::hand_over(std::move(stream)));
 }
 
 void Connector::Core::fail(std::string reason) {
@@ -151,15 +161,17 @@ void Connector::Core::close() {
   close_handle(timer);
 }
 
-Connector::Connector(EventLoop& loop, Resolver& resolver, std::uint16_t port, OnDone on_done)
-    : core_(new Core(loop, this, port, std::move(on_done))) {
-  core_->start(resolver);
+Connector::Connector(EventLoop& loop, Resolver& resolver, std::uint16_t port, OnDone on_done) {
+  Opening<Core> core(new Core(loop, this, port, std::move(on_done)));
+  core->start(resolver);
+  core_ = core.release();
 }
 
-Connector::Connector(EventLoop& loop, std::string host, std::uint16_t port, OnDone on_done)
-    : core_(new Core(loop, this, port, std::move(on_done))) {
-  core_->own_resolver = std::make_unique<Resolver>(loop, std::move(host));
-  core_->start(*core_->own_resolver);
+Connector::Connector(EventLoop& loop, std::string host, std::uint16_t port, OnDone on_done) {
+  Opening<Core> core(new Core(loop, this, port, std::move(on_done)));
+  core->own_resolver = std::make_unique<Resolver>(loop, std::move(host));
+  core->start(*core->own_resolver);
+  core_ = core.release();
 }
 
 Connector::~Connector() {

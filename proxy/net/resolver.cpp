@@ -4,6 +4,7 @@
 #include <array>
 #include <cassert>
 #include <csignal>
+#include <exception>
 #include <mutex>
 #include <system_error>
 #include <thread>
@@ -14,6 +15,7 @@
 #include <sys/socket.h>
 
 #include "net/socket_address.hpp"
+#include "net/uv_handle.hpp"
 
 namespace popbridge::net {
 namespace {
@@ -23,6 +25,9 @@ namespace {
 constexpr std::size_t kMaxNameOctets = 253;
 /// Addresses of one name that are tried; a resolver may claim any number.
 constexpr std::size_t kMaxAddresses = 16;
+
+/// A look-up that has an answer and no memory to tell it.
+constexpr std::chrono::milliseconds kDeliverAgain{20};
 
 bool is_v6(const Address& address) {
   return address.ip.find(':') != std::string::npos;
@@ -116,8 +121,8 @@ Resolver::Resolver(EventLoop& loop, std::string host, Lookup lookup, Limits limi
       lookup_(std::move(lookup)),
       limits_(limits),
       mailbox_(std::make_shared<Mailbox>()),
-      later_(loop, [this] { look(); }),
-      timer_(loop, [this] { look(); }) {
+      later_(loop, [this] { guarded([this] { look(); }); }),
+      timer_(loop, [this] { guarded([this] { look(); }); }) {
   mailbox_->loop = &loop;
   mailbox_->resolver = this;
   const Address literal{.ip = host_, .port = 0};
@@ -152,6 +157,16 @@ bool Resolver::slow() const {
   return running_ > 0 && loop_.now() - started_at_ >= limits_.slow;
 }
 
+/// Called by the loop: who waits is told if there is no memory for an answer.
+template <typename Work>
+void Resolver::guarded(Work work) noexcept {
+  try {
+    work();
+  } catch (const std::exception&) {
+    answer_all(std::unexpected<std::string>(kOutOfMemory));
+  }
+}
+
 void Resolver::look() {
   if (waiting_.empty()) return;
   if (const std::string why = why_no_question(host_); !why.empty()) {
@@ -164,7 +179,6 @@ void Resolver::look() {
   }
   const bool lost = running_ > 0 && loop_.now() - started_at_ >= limits_.lost;
   if ((running_ == 0 || (lost && running_ < limits_.lookups)) && !start()) {
-    ++running_;
     finished({.addresses = {}, .error = "cannot resolve " + host_ + ": no thread for it"});
     return;
   }
@@ -185,13 +199,14 @@ void Resolver::arm() {
 bool Resolver::start() {
   try {
     const SignalsBlocked blocked;
-    std::thread([host = host_, lookup = lookup_, mailbox = mailbox_] {
-      Found found = lookup(host);
-      const std::lock_guard lock(mailbox->mutex);
-      if (mailbox->loop == nullptr) return;
-      mailbox->loop->post([mailbox, found = std::move(found)]() mutable {
-        if (mailbox->resolver != nullptr) mailbox->resolver->finished(std::move(found));
-      });
+    std::thread([host = host_, lookup = lookup_, mailbox = mailbox_]() noexcept {
+      Found found;
+      try {
+        found = lookup(host);
+      } catch (const std::exception&) {
+        found.error = kOutOfMemory;
+      }
+      while (!deliver(mailbox, found)) std::this_thread::sleep_for(kDeliverAgain);
     }).detach();
   } catch (const std::system_error&) {
     return false;
@@ -201,8 +216,27 @@ bool Resolver::start() {
   return true;
 }
 
+/// On the look-up's thread. False: there was no memory for it, and it should be tried again.
+bool Resolver::deliver(const std::shared_ptr<Mailbox>& mailbox, Found& found) noexcept {
+  try {
+    const auto carried = std::make_shared<Found>(std::move(found));
+    const std::lock_guard lock(mailbox->mutex);
+    if (mailbox->loop == nullptr) return true;
+    mailbox->loop->post([mailbox, carried] {
+      Resolver* const resolver = mailbox->resolver;
+      if (resolver == nullptr) return;
+      --resolver->running_;
+      resolver->guarded([&] { resolver->finished(std::move(*carried)); });
+    });
+    return true;
+  } catch (const std::exception&) {
+    // What was found may be gone with it.
+    if (found.addresses.empty() && found.error.empty()) found.error = kOutOfMemory;
+    return false;
+  }
+}
+
 void Resolver::finished(Found found) {
-  --running_;
   if (found.error.empty()) {
     last_good_ = interleaved(found.addresses);
     if (last_good_.size() > kMaxAddresses) last_good_.resize(kMaxAddresses);

@@ -33,7 +33,7 @@ class Resolver {
     std::string error;             ///< empty: found
     bool name_is_unknown = false;  ///< the resolver is well and says that there is no such name
   };
-  /// Runs on a thread of its own and may block; must not throw.
+  /// Runs on a thread of its own and may block; may throw.
   using Lookup = std::function<Found(const std::string& host)>;
 
   struct Limits {
@@ -84,8 +84,11 @@ class Resolver {
  private:
   struct Mailbox;
 
+  template <typename Work>
+  void guarded(Work work) noexcept;
   void look();
   bool start();
+  static bool deliver(const std::shared_ptr<Mailbox>& mailbox, Found& found) noexcept;
   void finished(Found found);
   void answer_all(const Answer& answer);
   [[nodiscard]] bool fresh() const;

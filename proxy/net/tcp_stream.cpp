@@ -55,11 +55,23 @@ uv_stream_t* stream_of(uv_tcp_t& tcp) {
 
 }  // namespace
 
-TcpStream::Core::Core(EventLoop& event_loop) : loop(event_loop) {
-  uv_tcp_init(loop.raw(), &tcp);
-  opened(tcp);
-  uv_timer_init(loop.raw(), &timer);
-  opened(timer);
+Opening<TcpStream::Core> TcpStream::Core::make(EventLoop& loop) {
+  Opening<Core> core(new Core(loop));
+  must(uv_tcp_init(loop.raw(), &core->tcp));
+  core->opened(core->tcp);
+  must(uv_timer_init(loop.raw(), &core->timer));
+  core->opened(core->timer);
+  return core;
+}
+
+std::unique_ptr<TcpStream> TcpStream::Core::hand_over(Opening<Core> core) {
+  auto stream = std::make_unique<TcpStream>(core.get());
+  static_cast<void>(core.release());
+  return stream;
+}
+
+void TcpStream::Core::start_timer(std::uint64_t delay_ms, std::uint64_t repeat_ms) {
+  must(uv_timer_start(&timer, &Core::on_timer, delay_ms, repeat_ms));
 }
 
 void TcpStream::Core::connected() {
@@ -118,7 +130,7 @@ void TcpStream::Core::sync_reading() {
   if (error != 0) fail_later(error);
 }
 
-void TcpStream::Core::on_alloc(uv_handle_t* handle, std::size_t, uv_buf_t* buffer) {
+void TcpStream::Core::on_alloc(uv_handle_t* handle, std::size_t, uv_buf_t* buffer) noexcept {
   auto& core = core_of<Core>(handle);
   *buffer = uv_buf_init(nullptr, 0);
   std::span<char> space;
@@ -138,7 +150,7 @@ void TcpStream::Core::on_alloc(uv_handle_t* handle, std::size_t, uv_buf_t* buffe
   buffer->len = space.size();
 }
 
-void TcpStream::Core::on_read(uv_stream_t* stream, ssize_t count, const uv_buf_t*) {
+void TcpStream::Core::on_read(uv_stream_t* stream, ssize_t count, const uv_buf_t*) noexcept {
   auto& core = core_of<Core>(stream);
   if (core.close_after_alloc_) {
     core.close_after_alloc_ = false;
@@ -146,14 +158,18 @@ void TcpStream::Core::on_read(uv_stream_t* stream, ssize_t count, const uv_buf_t
     return;
   }
   if (core.owner == nullptr && !core.finishing) return;
+  core.guarded([&core, count] { core.read_done(count); });
+}
+
+void TcpStream::Core::read_done(ssize_t count) {
   if (count == UV_ENOBUFS || count == 0) {
-    core.sync_reading();
+    sync_reading();
   } else if (count == UV_EOF) {
-    core.end_of_input();
+    end_of_input();
   } else if (count < 0) {
-    core.die(core.failure_.value_or(error_text(static_cast<int>(count))));
+    die(failure_.value_or(error_text(static_cast<int>(count))));
   } else {
-    core.received(static_cast<std::size_t>(count));
+    received(static_cast<std::size_t>(count));
   }
 }
 
@@ -216,10 +232,11 @@ void TcpStream::Core::submit(std::string octets) {
   uv_buf_t buffer = uv_buf_init(nullptr, 0);
   buffer.base = write->octets.data();
   buffer.len = write->octets.size();
-  const int error =
-      uv_write(&write->request, stream_of(tcp), &buffer, 1, [](uv_write_t* request, int status) {
+  const int error = uv_write(
+      &write->request, stream_of(tcp), &buffer, 1, [](uv_write_t* request, int status) noexcept {
         const std::unique_ptr<WriteRequest> done(static_cast<WriteRequest*>(request->data));
-        core_of<Core>(request->handle).write_done(status);
+        auto& core = core_of<Core>(request->handle);
+        core.guarded([&core, status] { core.write_done(status); });
       });
   if (error != 0) {
     fail_later(error);
@@ -266,7 +283,7 @@ void TcpStream::Core::fail_later(int uv_error) {
   pending_ = {};
   read_since_failure_ = true;
   turns_after_failure_ = 0;
-  uv_timer_start(&timer, &Core::on_timer, 0, 0);
+  start_timer(0);
 }
 
 void TcpStream::Core::report_failure() {
@@ -278,19 +295,21 @@ void TcpStream::Core::report_failure() {
   }
   ++turns_after_failure_;
   read_since_failure_ = false;
-  uv_timer_start(&timer, &Core::on_timer, 1, 0);
+  start_timer(1);
 }
 
 // --- the end ---
 
-void TcpStream::Core::on_timer(uv_timer_t* handle) {
+void TcpStream::Core::on_timer(uv_timer_t* handle) noexcept {
   auto& core = core_of<Core>(handle);
   if (core.owner == nullptr && !core.finishing) return;
-  if (core.failure_) {
-    core.report_failure();
-  } else if (core.finishing) {
-    core.look_at_progress();
-  }
+  core.guarded([&core] {
+    if (core.failure_) {
+      core.report_failure();
+    } else if (core.finishing) {
+      core.look_at_progress();
+    }
+  });
 }
 
 void TcpStream::Core::close_after_flush() {
@@ -320,10 +339,12 @@ void TcpStream::Core::refuse(std::string_view last_words) {
 
 void TcpStream::Core::shut_down() {
   auto request = std::make_unique<uv_shutdown_t>();
-  const int error = uv_shutdown(request.get(), stream_of(tcp), [](uv_shutdown_t* done, int status) {
-    const std::unique_ptr<uv_shutdown_t> owned(done);
-    core_of<Core>(done->handle).shut_down_done(status);
-  });
+  const int error =
+      uv_shutdown(request.get(), stream_of(tcp), [](uv_shutdown_t* done, int status) noexcept {
+        const std::unique_ptr<uv_shutdown_t> owned(done);
+        auto& core = core_of<Core>(done->handle);
+        core.guarded([&core, status] { core.shut_down_done(status); });
+      });
   if (error != 0) {
     fail_later(error);
     return;
@@ -343,7 +364,7 @@ void TcpStream::Core::shut_down_done(int status) {
 
 void TcpStream::Core::linger() {
   looks_left_ = kLingerLooks;
-  uv_timer_start(&timer, &Core::on_timer, kLingerLookMs, kLingerLookMs);
+  start_timer(kLingerLookMs, kLingerLookMs);
 }
 
 void TcpStream::Core::look_at_progress() {
@@ -358,7 +379,7 @@ void TcpStream::Core::look_at_progress() {
 // --- the facade ---
 
 TcpStream::TcpStream(Core* core) : core_(core), peer_(core->peer), local_(core->local) {
-  core_->owner = this;
+  core_->owner = this;  // the last that is done: what threw before leaves the core to its maker
 }
 
 TcpStream::~TcpStream() {

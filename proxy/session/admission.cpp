@@ -39,18 +39,32 @@ std::expected<Admission::Permit, Admission::Refusal> Admission::admit(std::size_
                                               : Refusal::kLoginsOfAddress);
       }
       drop = workers_[sessions_.at(*victim).worker];
-      make_leave(*victim);
     }
-    const auto counted = addresses_.try_emplace(address).first;
-    ++counted->second.sessions;
-    ++counted->second.logins;
-    const auto session =
-        sessions_.emplace(++last_id_, Session{counted, worker, now, State::kIdle}).first;
+    const auto session = add(worker, address, now);
+    permit.emplace(Permit(*this, session));  // takes all back if what follows fails
     set_idle(session, true);
-    permit.emplace(Permit(*this, session));
+    if (victim) make_leave(*victim);
   }
   if (drop) drop(*victim);
   return *std::move(permit);
+}
+
+/// Counted, or without a trace if there is no memory for it.
+Admission::Sessions::iterator Admission::add(std::size_t worker, const std::string& address,
+                                             Time now) {
+  const auto counted = addresses_.try_emplace(address).first;
+  Address& counts = counted->second;
+  try {
+    const auto session =
+        sessions_.emplace(last_id_ + 1, Session{counted, worker, now, State::kIdle}).first;
+    ++last_id_;
+    ++counts.sessions;
+    ++counts.logins;
+    return session;
+  } catch (...) {
+    if (counts.sessions == 0 && counts.leaving == 0) addresses_.erase(counted);
+    throw;
+  }
 }
 
 std::optional<Admission::SessionId> Admission::oldest(const std::set<SessionId>& idle,

@@ -86,6 +86,7 @@ class Admission {
   using Sessions = std::map<SessionId, Session>;
 
   [[nodiscard]] std::optional<SessionId> oldest(const std::set<SessionId>& idle, Time now) const;
+  Sessions::iterator add(std::size_t worker, const std::string& address, Time now);
   void make_leave(SessionId id);
   void set_idle(Sessions::iterator session, bool idle);
   bool begin_login(Sessions::iterator session);

@@ -82,6 +82,10 @@ ProxySession::ProxySession(Admission::Permit permit, SessionRegistry& registry,
 ProxySession::~ProxySession() = default;
 
 void ProxySession::start() {
+  guarded([this] { begin(); });
+}
+
+void ProxySession::begin() {
   log_.connected(kind_ == ListenerKind::kTls ? "tls" : "plain");
   if (!settings_.wire_log_directory.empty()) {
     if (auto opened = log::WireLog::open(settings_.wire_log_directory, id_)) {
@@ -96,9 +100,11 @@ void ProxySession::start() {
     bridge_.client_handshake_begins();
     client_ =
         tls::Stream::accept(loop_, std::move(client_), settings_.listener_tls->get(), {}, [this] {
-          securing_client_ = false;
-          bridge_.client_secured();
-          pump();
+          guarded([this] {
+            securing_client_ = false;
+            bridge_.client_secured();
+            pump();
+          });
         });
   }
   client_->set_observer(&client_side_);
@@ -106,8 +112,10 @@ void ProxySession::start() {
 }
 
 void ProxySession::drain() {
-  bridge_.drain();
-  pump();
+  guarded([this] {
+    bridge_.drain();
+    pump();
+  });
 }
 
 void ProxySession::abort() {
@@ -116,19 +124,41 @@ void ProxySession::abort() {
   if (upstream_) upstream_->abort();
   upstream_.reset();
   connector_.reset();
-  bridge_.abort("aborted");
-  pump();
-  if (!retired_) {
-    retired_ = true;
-    registry_.retire(id_);
+  guarded([this] {
+    bridge_.abort("aborted");
+    pump();
+  });
+  retire();
+}
+
+void ProxySession::give_up(const std::exception& error) noexcept {
+  given_up_ = true;
+  if (client_) client_->abort();
+  client_.reset();
+  if (upstream_) upstream_->abort();
+  upstream_.reset();
+  connector_.reset();
+  retire();
+  try {
+    log_.given_up(error.what());
+  } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): nobody could be told of it
   }
+}
+
+void ProxySession::retire() {
+  if (retired_) return;
+  retired_ = true;
+  registry_.retire(id_);
 }
 
 void ProxySession::make_room() {
   if (retired_) return;
-  bridge_.client().shut_down(pop3::ResponseCode::kSysTemp, "too many connections, try again later");
-  // As far as the kernel takes it at once: whoever keeps silent is not waited for.
-  if (client_ && !securing_client_ && !closing_client_) flush_client();
+  guarded([this] {
+    bridge_.client().shut_down(pop3::ResponseCode::kSysTemp,
+                               "too many connections, try again later");
+    // As far as the kernel takes it at once: whoever keeps silent is not waited for.
+    if (client_ && !securing_client_ && !closing_client_) flush_client();
+  });
   abort();
 }
 
@@ -219,8 +249,10 @@ void ProxySession::note_starved(bool starved) {
 }
 
 void ProxySession::go_on() {
-  awaits_memory_ = false;
-  pump();
+  guarded([this] {
+    awaits_memory_ = false;
+    pump();
+  });
 }
 
 bool ProxySession::wants_client_input() {
@@ -248,15 +280,14 @@ void ProxySession::settle() {
   } else {
     timer_.cancel();
   }
-  if (bridge_.over() && !client_ && !retired_) {
-    retired_ = true;
-    registry_.retire(id_);
-  }
+  if (bridge_.over() && !client_) retire();
 }
 
 void ProxySession::on_timer() {
-  look_at_client();
-  pump();
+  guarded([this] {
+    look_at_client();
+    pump();
+  });
 }
 
 /// Its system may take octets that the kernel holds for it, long before there is room for more.
@@ -284,7 +315,7 @@ void ProxySession::perform(const bridge::ConnectUpstream& action) {
   connect_begun_ = now;
   connector_ = std::make_unique<net::Connector>(
       loop_, resolver_, settings_.upstream_port,
-      [this](auto connected) { on_upstream_connected(std::move(connected)); });
+      [this](auto connected) { guarded([&] { on_upstream_connected(std::move(connected)); }); });
 }
 
 /// True if the login does not go on now.
@@ -354,10 +385,12 @@ void ProxySession::on_upstream_connected(
 void ProxySession::perform(bridge::SecureUpstream) {
   securing_upstream_ = true;
   upstream_ = tls::Stream::connect(loop_, std::move(upstream_), settings_.upstream_tls, [this] {
-    securing_upstream_ = false;
-    log_.secured("upstream", static_cast<tls::Stream&>(*upstream_).description());
-    bridge_.upstream_secured();
-    pump();
+    guarded([this] {
+      securing_upstream_ = false;
+      log_.secured("upstream", static_cast<tls::Stream&>(*upstream_).description());
+      bridge_.upstream_secured();
+      pump();
+    });
   });
   upstream_->set_observer(&upstream_side_);
   if (thrifty_) upstream_->set_read_limit(MemoryShare::kThriftyRead);
@@ -402,9 +435,11 @@ void ProxySession::perform(bridge::SecureClient) {
   securing_client_ = true;
   client_ = tls::Stream::accept(loop_, std::move(client_), settings_.listener_tls->get(),
                                 first_octets, [this] {
-                                  securing_client_ = false;
-                                  bridge_.client_secured();
-                                  pump();
+                                  guarded([this] {
+                                    securing_client_ = false;
+                                    bridge_.client_secured();
+                                    pump();
+                                  });
                                 });
   client_->set_observer(&client_side_);
   if (thrifty_) client_->set_read_limit(MemoryShare::kThriftyRead);
@@ -425,66 +460,87 @@ void ProxySession::perform(bridge::CloseClient action) {
 // --- The client's stream ---
 
 std::span<char> ProxySession::ClientSide::read_space() {
-  pop3::ServerSession& engine = session_.bridge_.client();
-  session_.note_starved(session_.memory_.starved());
-  if (session_.closing_client_ || !session_.wants_client_input()) return {};
-  const std::span<char> space = engine.input_space();
-  return session_.memory_.tight() ? space.first(std::min(space.size(), kThriftyCommandOctets))
-                                  : space;
+  std::span<char> space;
+  session_.guarded([&] {
+    session_.note_starved(session_.memory_.starved());
+    if (session_.closing_client_ || !session_.wants_client_input()) return;
+    space = session_.bridge_.client().input_space();
+    if (session_.memory_.tight())
+      space = space.first(std::min(space.size(), kThriftyCommandOctets));
+  });
+  return space;
 }
 
 void ProxySession::ClientSide::on_read(std::size_t count) {
-  session_.bridge_.client().received(count);
-  session_.pump();
+  session_.guarded([&] {
+    session_.bridge_.client().received(count);
+    session_.pump();
+  });
 }
 
 void ProxySession::ClientSide::on_eof() {
-  session_.bridge_.client().client_closed();
-  session_.pump();
+  session_.guarded([&] {
+    session_.bridge_.client().client_closed();
+    session_.pump();
+  });
 }
 
 void ProxySession::ClientSide::on_written() {
-  session_.pump();
+  session_.guarded([&] { session_.pump(); });
 }
 
 void ProxySession::ClientSide::on_closed(const net::StreamError& error) {
-  if (!session_.closing_client_) session_.log_.client_trouble(error);
-  session_.client_.reset();
-  session_.bridge_.client_lost("client-lost");
-  session_.pump();
+  session_.guarded([&] {
+    if (!session_.closing_client_) session_.log_.client_trouble(error);
+    session_.client_.reset();
+    session_.bridge_.client_lost("client-lost");
+    session_.pump();
+  });
 }
 
 // --- The upstream's stream ---
 
 std::span<char> ProxySession::UpstreamSide::read_space() {
-  imap::ClientSession* engine = session_.bridge_.upstream();
-  if (engine == nullptr || !session_.bridge_.wants_upstream_input()) return {};
-  session_.note_starved(session_.memory_.starved());
-  if (session_.starved_) return {};
-  const std::span<char> space = engine->input_space();
-  if (session_.memory_.tight())
-    return space.first(std::min(space.size(), MemoryShare::kThriftyRead));
-  return session_.bridge_.relaying() ? space : space.first(std::min(space.size(), kParseOctets));
+  std::span<char> space;
+  session_.guarded([&] {
+    imap::ClientSession* engine = session_.bridge_.upstream();
+    if (engine == nullptr || !session_.bridge_.wants_upstream_input()) return;
+    session_.note_starved(session_.memory_.starved());
+    if (session_.starved_) return;
+    space = engine->input_space();
+    if (session_.memory_.tight()) {
+      space = space.first(std::min(space.size(), MemoryShare::kThriftyRead));
+    } else if (!session_.bridge_.relaying()) {
+      space = space.first(std::min(space.size(), kParseOctets));
+    }
+  });
+  return space;
 }
 
 void ProxySession::UpstreamSide::on_read(std::size_t count) {
-  if (imap::ClientSession* engine = session_.bridge_.upstream()) engine->received(count);
-  session_.bridge_.upstream_progressed(session_.loop_.now(), count);
-  session_.pump();
+  session_.guarded([&] {
+    if (imap::ClientSession* engine = session_.bridge_.upstream()) engine->received(count);
+    session_.bridge_.upstream_progressed(session_.loop_.now(), count);
+    session_.pump();
+  });
 }
 
 void ProxySession::UpstreamSide::on_eof() {
-  if (imap::ClientSession* engine = session_.bridge_.upstream()) engine->server_closed();
-  session_.pump();
+  session_.guarded([&] {
+    if (imap::ClientSession* engine = session_.bridge_.upstream()) engine->server_closed();
+    session_.pump();
+  });
 }
 
 void ProxySession::UpstreamSide::on_written() {}
 
 void ProxySession::UpstreamSide::on_closed(const net::StreamError& error) {
-  session_.upstream_.reset();
-  session_.securing_upstream_ = false;
-  session_.bridge_.upstream_lost(error.text);
-  session_.pump();
+  session_.guarded([&] {
+    session_.upstream_.reset();
+    session_.securing_upstream_ = false;
+    session_.bridge_.upstream_lost(error.text);
+    session_.pump();
+  });
 }
 
 }  // namespace popbridge::session

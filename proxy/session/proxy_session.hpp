@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <expected>
 #include <memory>
 #include <span>
@@ -53,6 +54,22 @@ class ProxySession {
   void make_room();
 
  private:
+  /// Around everything the loop or the registry calls: the one place where an exception of the
+  /// standard library ends. It means, as a rule, that there is no memory; what was being done is
+  /// then half done, so this session is given up, and no other.
+  template <typename Work>
+  void guarded(Work work) noexcept {
+    if (given_up_) return;
+    try {
+      work();
+    } catch (const std::exception& error) {
+      give_up(error);
+    }
+  }
+  /// Closes both connections as they are: no final dot, no answer, nothing more upstream. Needs no
+  /// memory, but for the log line, which may get lost.
+  void give_up(const std::exception& error) noexcept;
+
   /// Passes the stream's calls on, and forgets them once the session has ended.
   class ClientSide final : public net::StreamObserver {
    public:
@@ -79,6 +96,7 @@ class ProxySession {
     ProxySession& session_;
   };
 
+  void begin();
   void pump();
   bool write_client();
   void flush_client();
@@ -89,6 +107,7 @@ class ProxySession {
   void count_memory();
   void note_starved(bool starved);
   [[nodiscard]] bool wants_client_input();
+  void retire();
   void take_traces();
 
   void perform(const bridge::ConnectUpstream& action);
@@ -143,6 +162,7 @@ class ProxySession {
   bool closing_client_ = false;
   bool pumping_ = false;
   bool retired_ = false;
+  bool given_up_ = false;
 };
 
 }  // namespace popbridge::session

@@ -172,6 +172,10 @@ void SessionLog::client_trouble(const net::StreamError& error) const {
                  line("client-lost").field("reason", error.text));
 }
 
+void SessionLog::given_up(std::string_view what) const {
+  logger_->write(log::Level::kError, line("session-given-up").field("reason", what));
+}
+
 void SessionLog::wire_log_trouble(std::string_view reason) const {
   logger_->write(
       log::Level::kWarning,

@@ -36,6 +36,8 @@ class SessionLog {
   void report(const bridge::SessionEnded& report) const;
   /// A client connection that failed.
   void client_trouble(const net::StreamError& error) const;
+  /// What an exception said, which ended the session.
+  void given_up(std::string_view what) const;
   void wire_log_trouble(std::string_view reason) const;
 
  private:

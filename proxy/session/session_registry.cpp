@@ -127,12 +127,15 @@ void SessionRegistry::accept(std::unique_ptr<net::TcpStream> client, ListenerKin
     return;
   }
   const std::uint64_t id = permit->id();
-  auto session =
-      std::make_unique<ProxySession>(*std::move(permit), *this, loop_, settings_, counters_, pool_,
-                                     resolver_, logger_, std::move(client), kind);
-  ProxySession& started = *session;
+  add(id, std::make_unique<ProxySession>(*std::move(permit), *this, loop_, settings_, counters_,
+                                         pool_, resolver_, logger_, std::move(client), kind));
+  sessions_.find(id)->second->start();
+}
+
+void SessionRegistry::add(std::uint64_t id, std::unique_ptr<ProxySession> session) {
+  const std::size_t count = sessions_.size() + 1;
+  if (retired_.capacity() < count) retired_.reserve(2 * count);
   sessions_.emplace(id, std::move(session));
-  started.start();
 }
 
 /// Once in ten seconds for the whole process.
@@ -194,13 +197,14 @@ void SessionRegistry::drop(std::uint64_t id) {
   if (found != sessions_.end()) found->second->make_room();
 }
 
-void SessionRegistry::retire(std::uint64_t id) {
+void SessionRegistry::retire(std::uint64_t id) noexcept {
   retired_.push_back(id);
   sweep_.schedule();
 }
 
 void SessionRegistry::sweep() {
-  for (const std::uint64_t id : std::exchange(retired_, {})) sessions_.erase(id);
+  for (const std::uint64_t id : retired_) sessions_.erase(id);
+  retired_.clear();
   if (draining_ && sessions_.empty()) {
     drain_deadline_.cancel();
     if (on_empty_) std::exchange(on_empty_, {})();

@@ -69,8 +69,9 @@ class SessionRegistry {
   void drain(std::function<void()> on_empty);
   /// Ends all sessions now.
   void abort_all();
-  /// Called by a session whose last word is said. Safe inside that session's own calls.
-  void retire(std::uint64_t id);
+  /// Called by a session whose last word is said. Safe inside that session's own calls; needs no
+  /// memory, which is the reason why some sessions end.
+  void retire(std::uint64_t id) noexcept;
   /// Called by a session that goes on in small pieces for want of memory.
   void note_short_memory() { tell_memory("sessions go on in small pieces"); }
   /// Called by a session that is stopped for want of memory: in its turn its go_on() is called,
@@ -81,6 +82,7 @@ class SessionRegistry {
  private:
   class Refused;
 
+  void add(std::uint64_t id, std::unique_ptr<ProxySession> session);
   void refuse(std::unique_ptr<net::TcpStream> client, ListenerKind kind,
               Admission::Refusal refusal);
   void drop(std::uint64_t id);
@@ -96,8 +98,8 @@ class SessionRegistry {
   net::Resolver resolver_;  ///< of the upstream, for all sessions
   UpstreamPool pool_;       ///< outlives the sessions, which leave their connections to it
   std::unordered_map<std::uint64_t, std::unique_ptr<ProxySession>> sessions_;
-  std::vector<std::uint64_t> retired_;
-  std::deque<std::uint64_t> starved_;  ///< in the order in which they may go on
+  std::vector<std::uint64_t> retired_;  ///< with room for all sessions_
+  std::deque<std::uint64_t> starved_;   ///< in the order in which they may go on
   net::Deferred relief_;
   bridge::MemoryBudget::Relief listener_;
   std::list<Refused> refused_;  ///< clients that are being told so

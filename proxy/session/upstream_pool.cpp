@@ -1,5 +1,6 @@
 #include "session/upstream_pool.hpp"
 
+#include <exception>
 #include <utility>
 
 namespace popbridge::session {
@@ -8,11 +9,14 @@ namespace {
 /// A connection at rest: its engine, its socket, TLS.
 constexpr std::size_t kConnectionOctets = 32UL * 1024;
 
-void say_goodbye(UpstreamConnection& connection) {
-  connection.engine.logout();
+void say_goodbye(UpstreamConnection& connection) noexcept {
   connection.stream->set_observer(nullptr);
-  connection.stream->write(connection.engine.pending_output());
-  connection.stream->close_after_flush();
+  try {
+    connection.engine.logout();
+    connection.stream->write(connection.engine.pending_output());
+    connection.stream->close_after_flush();
+  } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): then without a word
+  }
 }
 
 }  // namespace
@@ -43,7 +47,7 @@ class UpstreamPool::Kept final : public net::StreamObserver {
     connection_.stream->set_observer(nullptr);
     return std::move(connection_);
   }
-  void leave() { say_goodbye(connection_); }
+  void leave() noexcept { say_goodbye(connection_); }
 
   std::span<char> read_space() override { return pool_.loop_.scratch(); }
   void on_read(std::size_t) override { drop(); }
@@ -75,7 +79,7 @@ UpstreamPool::UpstreamPool(net::EventLoop& loop, const tls::KeyedHash& hash,
 UpstreamPool::~UpstreamPool() = default;
 
 void UpstreamPool::keep(const std::string& user, const Secret& password,
-                        UpstreamConnection connection) {
+                        UpstreamConnection connection) noexcept {
   if (keep_for_.count() == 0 || limit_ == 0) return;
   if (const auto found = by_user_.find(user); found != by_user_.end()) drop(found->second, true);
   if (kept_.size() >= limit_) drop(kept_.begin(), true);
@@ -85,10 +89,20 @@ void UpstreamPool::keep(const std::string& user, const Secret& password,
     say_goodbye(connection);
     return;
   }
-  kept_.emplace_back(*this, user, hash_.of(user, password.reveal()), loop_.now() + keep_for_,
-                     octets, std::move(connection));
-  by_user_.emplace(user, std::prev(kept_.end()));
+  try {
+    add(user, password, octets, std::move(connection));
+  } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): a login more is all it costs
+  }
   arm();
+}
+
+void UpstreamPool::add(const std::string& user, const Secret& password, std::uint64_t octets,
+                       UpstreamConnection connection) {
+  std::list<Kept> fresh;
+  fresh.emplace_back(*this, user, hash_.of(user, password.reveal()), loop_.now() + keep_for_,
+                     octets, std::move(connection));
+  by_user_.emplace(user, fresh.begin());
+  kept_.splice(kept_.end(), fresh);
 }
 
 std::optional<UpstreamConnection> UpstreamPool::take(const std::string& user,
@@ -96,8 +110,9 @@ std::optional<UpstreamConnection> UpstreamPool::take(const std::string& user,
   const auto found = by_user_.find(user);
   if (found == by_user_.end()) return std::nullopt;
   const Place place = found->second;
-  if (!tls::KeyedHash::equal(place->digest(), hash_.of(user, password.reveal())))
+  if (!tls::KeyedHash::equal(place->digest(), hash_.of(user, password.reveal()))) {
     return std::nullopt;
+  }
   UpstreamConnection connection = place->release();
   drop(place, false);
   return connection;
@@ -108,23 +123,28 @@ void UpstreamPool::close() {
   while (!kept_.empty()) drop(kept_.begin(), true);
 }
 
-void UpstreamPool::drop(Place place, bool goodbye) {
+void UpstreamPool::drop(Place place, bool goodbye) noexcept {
   if (goodbye) place->leave();
   by_user_.erase(place->user());
   kept_.erase(place);
   arm();
 }
 
-void UpstreamPool::on_time() {
+void UpstreamPool::on_time() noexcept {
   while (!kept_.empty() && kept_.front().until() <= loop_.now()) drop(kept_.begin(), true);
   arm();
 }
 
-void UpstreamPool::arm() {
+void UpstreamPool::arm() noexcept {
   if (kept_.empty()) {
     timer_.cancel();
-  } else {
+    return;
+  }
+  try {
     timer_.arm_at(kept_.front().until());
+  } catch (const std::exception&) {  // nothing is kept without an end
+    by_user_.clear();
+    kept_.clear();
   }
 }
 

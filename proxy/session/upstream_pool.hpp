@@ -42,8 +42,9 @@ class UpstreamPool {
   UpstreamPool& operator=(const UpstreamPool&) = delete;
   ~UpstreamPool();
 
-  /// Replaces what there was of this user.
-  void keep(const std::string& user, const Secret& password, UpstreamConnection connection);
+  /// Replaces what there was of this user. What cannot be kept, for want of memory, is let go.
+  void keep(const std::string& user, const Secret& password,
+            UpstreamConnection connection) noexcept;
   /// The connection that this user with this password logged in, or nothing.
   [[nodiscard]] std::optional<UpstreamConnection> take(const std::string& user,
                                                        const Secret& password);
@@ -55,9 +56,11 @@ class UpstreamPool {
   class Kept;
   using Place = std::list<Kept>::iterator;
 
-  void drop(Place place, bool goodbye);
-  void on_time();
-  void arm();
+  void add(const std::string& user, const Secret& password, std::uint64_t octets,
+           UpstreamConnection connection);
+  void drop(Place place, bool goodbye) noexcept;
+  void on_time() noexcept;
+  void arm() noexcept;
 
   net::EventLoop& loop_;
   const tls::KeyedHash& hash_;

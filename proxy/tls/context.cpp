@@ -227,13 +227,23 @@ struct ClientContext::SessionStore {
   SessionStore(const SessionStore&) = delete;
   SessionStore& operator=(const SessionStore&) = delete;
   ~SessionStore() { OPENSSL_cleanse(newest.data(), newest.size()); }
-  static int keep(SSL* connection, SSL_SESSION* session) {
+  // OpenSSL calls this: an exception must not go through it. Without a session, the next
+  // connection makes a full handshake.
+  static int keep(SSL* connection, SSL_SESSION* session) noexcept {
     auto* store = static_cast<SessionStore*>(SSL_CTX_get_app_data(SSL_get_SSL_CTX(connection)));
     const int size = i2d_SSL_SESSION(session, nullptr);
     if (size <= 0) return 0;
-    std::vector<unsigned char> octets(static_cast<std::size_t>(size));
+    std::vector<unsigned char> octets;
+    try {
+      octets.resize(static_cast<std::size_t>(size));
+    } catch (const std::exception&) {
+      return 0;
+    }
     unsigned char* end = octets.data();
-    i2d_SSL_SESSION(session, &end);
+    if (i2d_SSL_SESSION(session, &end) != size) {
+      OPENSSL_cleanse(octets.data(), octets.size());
+      return 0;
+    }
     const std::lock_guard lock(store->mutex);
     store->newest.swap(octets);
     OPENSSL_cleanse(octets.data(), octets.size());

@@ -1,6 +1,7 @@
 #include "tls/engine.hpp"
 
 #include <algorithm>
+#include <exception>
 #include <optional>
 #include <utility>
 
@@ -57,7 +58,7 @@ struct Engine::Bio {
   }
 
  private:
-  // OpenSSL calls these: an exception (out of memory) must not go through it.
+  // OpenSSL calls these: an exception must not go through it.
   static BIO_METHOD* make_method() {
     BIO_METHOD* const method = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "popbridge");
     if (method == nullptr) return nullptr;
@@ -78,7 +79,11 @@ struct Engine::Bio {
   }
   static int write(BIO* bio, const char* octets, std::size_t size, std::size_t* taken) noexcept {
     BIO_clear_retry_flags(bio);
-    engine_of(bio).output_.append(octets, size);
+    try {
+      engine_of(bio).output_.append(octets, size);
+    } catch (const std::exception&) {
+      return 0;  // for good, as there is no retry flag
+    }
     *taken = size;
     return 1;
   }
@@ -102,8 +107,12 @@ Engine::Engine(ssl_st* connection, Side side, std::string host)
     return;
   }
   SSL_set_bio(connection, bio, bio);
+  if (SSL_set_msg_callback_arg(connection, this) != 1) {
+    connection_.reset();
+    error_ = "TLS: out of memory";
+    return;
+  }
   SSL_set_msg_callback(connection, &Engine::on_message);
-  SSL_set_msg_callback_arg(connection, this);
 }
 
 Engine::~Engine() = default;

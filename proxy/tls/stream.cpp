@@ -11,8 +11,8 @@ std::unique_ptr<Stream> Stream::accept(net::EventLoop& loop,
                                        std::unique_ptr<net::ByteStream> transport,
                                        std::shared_ptr<const ServerContext> context,
                                        std::string_view first_octets, OnEstablished established) {
-  ssl_st* connection = context->new_connection();
   auto impl = std::make_unique<Impl>(loop, std::move(transport), std::move(established));
+  ssl_st* connection = context->new_connection();
   impl->start(connection, Side::kServer, {}, std::move(context), first_octets);
   return std::unique_ptr<Stream>(new Stream(std::move(impl)));
 }
@@ -21,9 +21,9 @@ std::unique_ptr<Stream> Stream::connect(net::EventLoop& loop,
                                         std::unique_ptr<net::ByteStream> transport,
                                         std::shared_ptr<const ClientContext> context,
                                         OnEstablished established) {
-  ssl_st* connection = context->new_connection();
   const std::string host = context->host();
   auto impl = std::make_unique<Impl>(loop, std::move(transport), std::move(established));
+  ssl_st* connection = context->new_connection();
   impl->start(connection, Side::kClient, host, std::move(context), {});
   return std::unique_ptr<Stream>(new Stream(std::move(impl)));
 }

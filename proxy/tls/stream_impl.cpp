@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <exception>
 #include <utility>
 
 namespace popbridge::tls {
@@ -28,14 +29,29 @@ class Stream::Impl::Entry {
   Impl& impl_;
 };
 
+template <typename Work>
+void Stream::Impl::guarded(Work work) noexcept {
+  const Entry entry(*this);
+  try {
+    work();
+  } catch (const std::exception&) {
+    fail_without_memory();
+  }
+}
+
+/// Not die(), which still says something to the other side.
+void Stream::Impl::fail_without_memory() noexcept {
+  net::StreamObserver* const told = std::exchange(observer_, nullptr);
+  reading_ = false;
+  if (linger_) linger_->cancel();
+  abort();
+  if (told != nullptr) told->on_closed(net::StreamError{"out of memory"});
+}
+
 Stream::Impl::Impl(net::EventLoop& loop, std::unique_ptr<net::ByteStream> transport,
                    OnEstablished established)
     : loop_(loop),
-      later_(loop,
-             [this] {
-               const Entry entry(*this);
-               pump();
-             }),
+      later_(loop, [this] { guarded([this] { pump(); }); }),
       transport_(std::move(transport)),
       established_(std::move(established)) {}
 
@@ -68,17 +84,18 @@ std::span<char> Stream::Impl::read_space() {
 }
 
 void Stream::Impl::on_read(std::size_t count) {
-  const Entry entry(*this);
-  const std::string_view octets(loop_.scratch().data(), count);
-  heard_ = true;
-  if (engine_->unread().empty()) {
-    engine_->receive(octets);
-  } else {
-    std::string all(engine_->unread());
-    received_.swap(all.append(octets));
-    engine_->receive(received_);
-  }
-  pump();
+  guarded([this, count] {
+    const std::string_view octets(loop_.scratch().data(), count);
+    heard_ = true;
+    if (engine_->unread().empty()) {
+      engine_->receive(octets);
+    } else {
+      std::string all(engine_->unread());
+      received_.swap(all.append(octets));
+      engine_->receive(received_);
+    }
+    pump();
+  });
 }
 
 void Stream::Impl::keep_unread() {
@@ -92,13 +109,14 @@ void Stream::Impl::keep_unread() {
 }
 
 void Stream::Impl::on_eof() {
-  const Entry entry(*this);
-  if (input_ended_) return;
-  transport_end_ =
-      state_ == State::kHandshaking
-          ? "TLS handshake failed: the other side closed the connection"
-          : "connection closed without TLS close_notify; what came last may be cut off";
-  pump();
+  guarded([this] {
+    if (input_ended_) return;
+    transport_end_ =
+        state_ == State::kHandshaking
+            ? "TLS handshake failed: the other side closed the connection"
+            : "connection closed without TLS close_notify; what came last may be cut off";
+    pump();
+  });
 }
 
 void Stream::Impl::on_written() {
@@ -107,11 +125,12 @@ void Stream::Impl::on_written() {
 }
 
 void Stream::Impl::on_closed(const net::StreamError& error) {
-  const Entry entry(*this);
-  transport_dead_ = true;
-  transport_end_ =
-      state_ == State::kHandshaking ? "TLS handshake failed: " + error.text : error.text;
-  pump();
+  guarded([this, &error] {
+    transport_dead_ = true;
+    transport_end_ =
+        state_ == State::kHandshaking ? "TLS handshake failed: " + error.text : error.text;
+    pump();
+  });
 }
 
 // --- from the owner ---
@@ -166,10 +185,8 @@ void Stream::Impl::close_after_flush() {
     finish();
     return;
   }
-  linger_.emplace(loop_, [this] {
-    const Entry entry(*this);
-    die("closed; the TLS handshake did not end in time");
-  });
+  linger_.emplace(
+      loop_, [this] { guarded([this] { die("closed; the TLS handshake did not end in time"); }); });
   linger_->arm_at(loop_.now() + kHandshakeLinger);
 }
 

@@ -55,6 +55,10 @@ class Stream::Impl final : public net::StreamObserver {
   };
   /// Around everything the loop calls: keeps the Impl alive while observers are told.
   class Entry;
+  /// That, and if memory runs out, the end of this stream and of no other.
+  template <typename Work>
+  void guarded(Work work) noexcept;
+  void fail_without_memory() noexcept;
 
   void pump();
   void shake_hands();

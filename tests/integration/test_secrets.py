@@ -2,7 +2,6 @@
 answer, the command line, the environment, nor in the memory of the process once it is used."""
 
 import base64
-import re
 import ssl
 import sys
 import tempfile
@@ -19,7 +18,7 @@ from tls_files import Authority  # noqa: E402
 
 WIPED_WITHIN_S = 10
 # No heap of ours: the shadow memory of a sanitizer.
-LARGEST_AREA = 1 << 30
+LARGEST_AREA = 1 << 28
 
 # Nothing else in the world looks like them. As base64 of AUTH PLAIN they look otherwise, at each of
 # the three ways that groups of three octets may fall.
@@ -50,11 +49,17 @@ def memory(pid):
                 continue
 
 
+def places(octets, form):
+    at = octets.find(form)
+    while at >= 0:
+        yield at
+        at = octets.find(form, at + 1)
+
+
 def traces_in(pid):
     """Where a form of the password lies."""
     return [f"{form!r} in {name}: {octets[max(0, at - 48):at + 64]!r}"
-            for name, octets in memory(pid) for form in FORMS
-            for at in (found.start() for found in re.finditer(re.escape(form), octets))]
+            for name, octets in memory(pid) for form in FORMS for at in places(octets, form)]
 
 
 def by_user_and_pass(client):

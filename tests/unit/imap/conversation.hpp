@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "imap/client_session.hpp"
+#include "unit/imap/event_text.hpp"
 
 namespace popbridge::imap::test {
 
@@ -20,12 +21,11 @@ using Action = std::function<void(ClientSession&)>;
 using Script = std::vector<std::variant<std::string, Action>>;
 
 struct Outcome {
-  std::vector<std::string> events;  ///< as render() writes them; the chunks of a part in one
+  std::vector<std::string>
+      events;  ///< as render() (event_text.hpp) writes them; the chunks of a part in one
   std::string sent;
   friend bool operator==(const Outcome&, const Outcome&) = default;
 };
-
-[[nodiscard]] std::string render(const Event& event);
 
 /// All events there are now, chunks of one part joined.
 [[nodiscard]] std::vector<std::string> drain(ClientSession& session);

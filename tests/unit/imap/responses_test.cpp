@@ -218,6 +218,10 @@ TEST_CASE("a line may be as long as its limit and no longer", "[I2]") {
   const Events events = events_of(start + fits + "xx\r\n", limits);
   REQUIRE(events.size() == 1);
   CHECK(events[0].starts_with("fatal a response is longer than the limit"));
+  // Not only at its end, which may never come.
+  const Events endless = events_of(start + fits + "xx", limits);
+  REQUIRE(endless.size() == 1);
+  CHECK(endless[0].starts_with("fatal a response is longer than the limit"));
 }
 
 TEST_CASE("text around many literals counts as one response and takes linear time", "[I4]") {

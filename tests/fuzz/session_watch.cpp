@@ -1,0 +1,219 @@
+#include "fuzz/session_watch.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <cstdlib>
+#include <utility>
+
+#include "common/ascii.hpp"
+#include "common/escape.hpp"
+#include "support/hold.hpp"
+#include "unit/pop3/message_models.hpp"
+
+namespace popbridge::fuzz {
+namespace {
+
+using test::hold;
+
+std::string capitals(std::string_view text) {
+  std::string result(text);
+  for (char& octet : result) {
+    if (octet >= 'a' && octet <= 'z') octet = static_cast<char>(octet - 'a' + 'A');
+  }
+  return result;
+}
+
+/// As the engine does: behind the first space, other spaces around it ignored.
+std::uint32_t first_number(std::string_view arguments) {
+  arguments = trim_spaces(arguments);
+  std::uint32_t number = 0;
+  std::from_chars(arguments.data(), arguments.data() + arguments.size(), number);
+  return number;
+}
+
+/// With FUZZ_SHOW in the environment a replay shows what passed, as transcripts write it.
+void show(const char* mark, std::string_view octets) {
+  static const bool wanted = std::getenv("FUZZ_SHOW") != nullptr;
+  if (wanted && !octets.empty()) std::printf("%s %s\n", mark, escape(octets, 4000).c_str());
+}
+
+/// Takes the next line off `unread`, without its end; false if there is none.
+bool take_line(std::string& unread, std::string_view end, std::string& line) {
+  const std::size_t at = unread.find(end);
+  if (at == std::string::npos) return false;
+  line = unread.substr(0, at);
+  unread.erase(0, at + end.size());
+  return true;
+}
+
+bool contains_ignoring_case(std::string_view text, std::string_view what) {
+  return capitals(text).find(capitals(what)) != std::string::npos;
+}
+
+}  // namespace
+
+void SessionWatch::from_client(std::string_view octets) {
+  show("P>|", octets);
+  client_unread_ += octets;
+}
+
+void SessionWatch::client_secured() {
+  client_unread_.clear();
+  in_exchange_ = false;
+}
+
+void SessionWatch::to_client(std::string_view octets) {
+  show("P<|", octets);
+  to_client_unread_ += octets;
+  for (std::string line; take_line(to_client_unread_, "\r\n", line);) {
+    if (multi_line_) {
+      if (line == ".") {
+        multi_line_ = false;
+        on_multi_line_end();
+      } else {
+        text_ += line.starts_with('.') ? line.substr(1) : line;
+        text_ += "\r\n";
+      }
+    } else if (!std::exchange(greeted_, true)) {
+      hold(line.starts_with("+OK"), "The greeting is +OK");
+    } else {
+      on_answer(line);
+    }
+  }
+}
+
+void SessionWatch::on_answer(std::string_view line) {
+  hold(line.starts_with("+OK") || line.starts_with("-ERR ") || line.starts_with("+ "),
+       "An answer begins with +OK, -ERR or +", std::string(line));
+  // A SIGTERM is told without being asked, and so is a line that does not end.
+  std::string asked;
+  if (!take_line(client_unread_, "\n", asked)) {
+    hold(!line.starts_with('+'), "Nothing is said well that was not asked", std::string(line));
+    return;
+  }
+  if (asked.ends_with('\r')) asked.pop_back();
+  answering_ = {};
+  if (!std::exchange(in_exchange_, line.starts_with("+ "))) {
+    const std::size_t space = asked.find(' ');
+    const std::string_view argument =
+        space == std::string::npos ? "" : trim_spaces(std::string_view(asked).substr(space + 1));
+    answering_ = {capitals(asked.substr(0, space)), first_number(argument), !argument.empty()};
+  }
+  const std::string& verb = answering_.verb;
+  if (verb == "QUIT") check_quit(line);
+  if (!line.starts_with("+OK")) return;
+  const bool logs_in = verb == "PASS" || verb == "AUTH" || verb.empty();
+  if (logs_in && !(verb == "AUTH" && !answering_.has_argument) && uids_.empty()) want_uidl_ = true;
+  if (verb == "DELE" && uids_.contains(answering_.number)) marked_.insert(uids_[answering_.number]);
+  if (verb == "DELE" && !uids_.contains(answering_.number)) all_may_go_ = true;
+  if (verb == "RSET") marked_.clear();
+  multi_line_ = verb == "RETR" || verb == "TOP" || verb == "CAPA" ||
+                (!answering_.has_argument && (verb == "LIST" || verb == "UIDL" || verb == "AUTH"));
+  text_.clear();
+}
+
+void SessionWatch::on_multi_line_end() {
+  if (answering_.verb == "RETR" || answering_.verb == "TOP") check_message();
+  if (answering_.verb != "UIDL") return;
+  std::string text = text_;
+  std::set<std::string> ids;
+  for (std::string line; take_line(text, "\r\n", line);) {
+    const std::size_t space = line.find(' ');
+    const std::string id = line.substr(space + 1);
+    hold(id.size() == 16 && ids.insert(id).second, "Each message has a unique-id of its own", line);
+    std::uint32_t uid = 0;
+    std::from_chars(id.data(), id.data() + 8, uid, 16);
+    uids_[first_number(line)] = uid;
+  }
+}
+
+void SessionWatch::from_server(std::string_view octets) {
+  show("I<|", octets);
+  from_server_ += octets;
+}
+
+void SessionWatch::to_server(std::string_view octets) {
+  show("I>|", octets);
+  to_server_unread_ += octets;
+  for (std::string line; take_line(to_server_unread_, "\r\n", line);) on_upstream_command(line);
+}
+
+void SessionWatch::on_upstream_command(std::string_view line) {
+  const std::size_t space = line.find(' ');
+  if (space == std::string_view::npos) return;
+  const std::string_view command = line.substr(space + 1);
+  for (const std::string_view verb : {"UID STORE ", "STORE ", "UID EXPUNGE ", "EXPUNGE"}) {
+    if (command.starts_with(verb)) check_change(verb, command.substr(verb.size()));
+  }
+  if (!command.starts_with("UID FETCH ") || !command.contains("BODY")) return;
+  const std::string_view arguments = command.substr(10);
+  const auto uids = imap::UidSet::parse(arguments.substr(0, arguments.find(' ')));
+  hold(uids.has_value(), "FETCH names UIDs", std::string(line));
+  fetches_.push_back({std::string(line.substr(0, space)), *uids, arguments.contains("BODY.PEEK[])"),
+                      from_server_.size()});
+  hold(!arguments.contains("BODY["), "A FETCH sets no flag", std::string(line));
+}
+
+void SessionWatch::check_change(std::string_view verb, std::string_view arguments) {
+  const std::string shown = std::string(verb) + std::string(arguments);
+  std::string unread = client_unread_;
+  std::string asked;
+  const bool has_line = take_line(unread, "\n", asked);
+  hold(has_line && capitals(trim_spaces(asked.substr(0, asked.find('\r')))) == "QUIT",
+       "Nothing is flagged or expunged before QUIT", shown);
+  if (quit_at_ == std::string::npos) quit_at_ = from_server_.size();
+  if (verb == "EXPUNGE") {
+    hold(!marked_.empty() || all_may_go_, "Nothing is expunged where nothing was marked", shown);
+    return;
+  }
+  hold(verb != "STORE ", "Flags are stored by UID", shown);
+  const auto set = imap::UidSet::parse(arguments.substr(0, arguments.find(' ')));
+  hold(set.has_value(), "What is changed is named by UID", shown);
+  if (uids_.empty() || all_may_go_) return;
+  if (arguments.contains("-FLAGS.SILENT (\\Deleted)")) {
+    unflagged_.push_back(*set);
+    return;
+  }
+  const std::set<std::uint32_t>& allowed = arguments.contains("\\Seen") ? read_ : marked_;
+  for (const auto& [number, uid] : uids_) {
+    const bool was_unflagged = std::ranges::any_of(
+        unflagged_, [&](const imap::UidSet& one) { return one.contains(imap::Uid(uid)); });
+    if (!set->contains(imap::Uid(uid))) continue;
+    hold(allowed.contains(uid) || (verb == "UID STORE " && was_unflagged),
+         "Only what was marked is changed", shown);
+  }
+}
+
+bool SessionWatch::answered_ok(const Fetch& fetch) const {
+  return contains_ignoring_case(std::string_view(from_server_).substr(fetch.sent_at),
+                                fetch.tag + " OK");
+}
+
+void SessionWatch::check_message() {
+  const auto found = uids_.find(answering_.number);
+  if (found == uids_.end()) return;
+  const bool retr = answering_.verb == "RETR";
+  if (retr) read_.insert(found->second);
+  hold(std::ranges::any_of(fetches_,
+                           [&](const Fetch& fetch) {
+                             return fetch.uids.contains(imap::Uid(found->second)) &&
+                                    (fetch.whole || !retr) && answered_ok(fetch);
+                           }),
+       "No final dot without the tagged OK to a FETCH of the message", answering_.verb);
+  // A quoted string may hold escaped octets; the last line end may have been added.
+  if (!retr || from_server_.contains("] \"") || text_.empty()) return;
+  const std::string_view but_line_end = std::string_view(text_).substr(0, text_.size() - 2);
+  hold(pop3::normalised(from_server_).contains(but_line_end), "A message is what the server sent",
+       text_);
+}
+
+void SessionWatch::check_quit(std::string_view answer) const {
+  if (marked_.empty() || !answer.starts_with("+OK")) return;
+  const bool said = contains_ignoring_case(from_server_, "EXPUNGE") ||
+                    contains_ignoring_case(from_server_, "SEARCH") ||
+                    contains_ignoring_case(from_server_, "VANISHED");
+  hold(said, "+OK to QUIT means that the server said that the messages are gone");
+}
+
+}  // namespace popbridge::fuzz

@@ -1,0 +1,455 @@
+#include "unit/bridge/world.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "bridge/bridge.hpp"
+#include "bridge/overloaded.hpp"
+#include "support/hold.hpp"
+#include "unit/bridge/client_model.hpp"
+#include "unit/bridge/imap_model.hpp"
+
+namespace popbridge::bridge::test {
+namespace {
+
+using popbridge::test::hold;
+
+/// A message whose octets say which one it is, so that no part of another can
+/// pass for it.
+std::string make_message(std::uint32_t uid, std::uint32_t generation, bool may_be_long,
+                         Dice& dice) {
+  const std::string name = std::to_string(generation) + '-' + std::to_string(uid);
+  std::string text = "Subject: " + name + "\r\n\r\n";
+  // Longer than what is kept back in memory, and than one step's output.
+  const bool is_long = may_be_long && dice.one_in(10);
+  const std::size_t lines = is_long ? 9000 : dice.below(30);
+  for (std::size_t i = 0; i < lines; ++i) {
+    text += std::string(dice.below(4), '.') + name + " line " + std::to_string(i) + "\r\n";
+  }
+  if (dice.one_in(4)) text += "no-line-end";
+  return text;
+}
+
+std::vector<StoredMessage> make_messages(std::uint32_t generation, std::size_t count, Dice& dice) {
+  std::vector<StoredMessage> messages;
+  std::uint32_t uid = 0;
+  bool may_be_long = dice.one_in(4);  // one of them: each takes its time
+  for (; count > 0; --count) {
+    uid += 1 + static_cast<std::uint32_t>(dice.below(3));
+    messages.push_back(
+        {uid, make_message(uid, generation, may_be_long, dice), dice.one_in(6), false});
+    may_be_long = may_be_long && messages.back().octets.size() <= 100'000;
+  }
+  return messages;
+}
+
+/// As clients do that empty a mailbox: in order, some look at the top first, some delete.
+void read_in_order(std::vector<Exchange>& script, Dice& dice) {
+  const bool tops = dice.one_in(3);
+  const bool reads = !tops || dice.one_in(2);
+  const bool deletes = dice.one_in(2);
+  const auto last = static_cast<std::uint32_t>(2 + dice.below(12));
+  for (std::uint32_t number = 1; number <= last; ++number) {
+    if (dice.one_in(12)) continue;
+    if (tops) {
+      const std::uint32_t lines = dice.one_in(4) ? 99'999'999 : dice.one_in(2) ? 0 : 7;
+      script.push_back({.verb = "TOP", .number = number, .lines = lines});
+    }
+    if (reads) script.push_back({.verb = "RETR", .number = number});
+    if (deletes) script.push_back({.verb = "DELE", .number = number});
+    if (dice.one_in(20)) script.push_back({.verb = "RSET"});
+  }
+}
+
+class OneMailbox final : public IndexStore {
+ public:
+  explicit OneMailbox(SnapshotPtr snapshot) : snapshot_(std::move(snapshot)) {}
+  SnapshotPtr find(const MailboxKey&) override { return snapshot_; }
+  void keep(const MailboxKey&, SnapshotPtr snapshot) override { snapshot_ = std::move(snapshot); }
+  void amend(const MailboxKey&, const SnapshotChange& change) override {
+    if (SnapshotPtr next = amended(snapshot_, change)) snapshot_ = std::move(next);
+  }
+
+ private:
+  SnapshotPtr snapshot_;
+};
+
+/// As an earlier session saw a server that shows the newest messages only: as many have gone since
+/// as have come back in front.
+SnapshotPtr make_capped(const MailboxModel& mailbox, Dice& dice) {
+  auto snapshot = std::make_shared<MailboxSnapshot>(mailbox.uid_validity);
+  std::size_t back = 1 + dice.below(3);  // and what is before the first one seen then
+  std::size_t gone = back;
+  std::uint32_t next = 0;
+  for (const StoredMessage& message : mailbox.messages) {
+    if (back > 0) {
+      --back;
+      next = message.uid + 1;
+      continue;
+    }
+    for (; next < message.uid; ++next) {
+      if (gone == 0 || dice.one_in(2)) continue;
+      --gone;
+      snapshot->append(next, 5);
+    }
+    snapshot->append(message.uid, message.octets.size());
+    next = message.uid + 1;
+  }
+  return snapshot;
+}
+
+/// As an earlier session left it: without the newest messages, with some that have gone since; or
+/// of another generation.
+std::shared_ptr<IndexStore> make_store(const MailboxModel& mailbox, Dice& dice) {
+  if (dice.one_in(4)) return std::make_shared<OneMailbox>(make_capped(mailbox, dice));
+  const std::uint32_t generation = mailbox.uid_validity + (dice.one_in(10) ? 1 : 0);
+  const std::size_t newest = mailbox.messages.size() - (dice.one_in(2) ? dice.below(5) : 0);
+  const bool some_gone = dice.one_in(2);
+  auto snapshot = std::make_shared<MailboxSnapshot>(generation);
+  std::uint32_t next = 1;
+  for (std::size_t i = 0; i < newest; ++i) {
+    const StoredMessage& message = mailbox.messages[i];
+    for (; next < message.uid; ++next) {
+      if (some_gone && dice.one_in(8)) snapshot->append(next, 5);
+    }
+    snapshot->append(next++, message.octets.size(), dice.one_in(10));
+  }
+  return std::make_shared<OneMailbox>(snapshot);
+}
+
+std::vector<Exchange> make_script(Dice& dice) {
+  std::vector<Exchange> script = {{.verb = "USER alice"},
+                                  {.verb = dice.one_in(15) ? "PASS wrong" : "PASS secret"},
+                                  {.verb = "UIDL"}};
+  if (dice.one_in(2)) {
+    read_in_order(script, dice);
+    if (!dice.one_in(6)) script.push_back({.verb = "QUIT"});
+    return script;
+  }
+  static const std::vector<std::string> kVerbs = {"STAT", "LIST", "UIDL", "NOOP", "RSET", "DELE",
+                                                  "DELE", "DELE", "RETR", "RETR", "RETR", "TOP"};
+  for (std::size_t count = dice.below(12); count > 0; --count) {
+    Exchange exchange{.verb = kVerbs[dice.below(kVerbs.size())]};
+    const bool numbered = exchange.verb == "DELE" || exchange.verb == "RETR" ||
+                          exchange.verb == "TOP" || (exchange.verb == "LIST" && dice.one_in(2));
+    if (numbered) exchange.number = 1 + static_cast<std::uint32_t>(dice.below(6));
+    if (exchange.verb == "TOP") exchange.lines = static_cast<std::uint32_t>(dice.below(40));
+    script.push_back(exchange);
+  }
+  if (!dice.one_in(6)) script.push_back({.verb = "QUIT"});
+  return script;
+}
+
+class World {
+ public:
+  World(Dice dice, std::size_t fault_every) : dice_(dice), client_(make_script(dice_)) {
+    mailbox_.fault_every = fault_every;
+    mailbox_.uid_plus = !dice_.one_in(3);
+    mailbox_.esearch = dice_.one_in(2);
+    mailbox_.uid_last = dice_.one_in(4);
+    const bool cached = dice_.one_in(4);
+    mailbox_.messages = make_messages(
+        mailbox_.uid_validity, dice_.below(dice_.one_in(2) ? 7 : 14) + (cached ? 55 : 0), dice_);
+    if (dice_.one_in(2)) mailbox_.uid_next = 1000;  // more than any that is given
+    before_ = mailbox_.messages;
+    settings_.read_ahead_octets = dice_.one_in(4) ? 0 : std::uint64_t{500} << dice_.below(12);
+    if (cached) settings_.index_store = make_store(mailbox_, dice_);
+    settings_.mark_seen = dice_.one_in(2) ? MarkSeen::kRetr : MarkSeen::kNever;
+    bridge_.emplace(settings_, read_ahead_, popbridge::pop3::Policy{.cleartext_login = true}, now_);
+  }
+
+  void run() {
+    const bool pipelined = dice_.one_in(2);
+    bool vanishes = dice_.one_in(8);
+    for (std::size_t turn = 0; !closed_; ++turn) {
+      hold(turn < kMaxTurns, "A session ends");
+      pump();
+      if (closed_) break;
+      happen();
+      if (closed_) break;
+      if (vanishes && dice_.one_in(6)) {
+        for (const std::uint32_t uid : listed_) marked_.insert(uid);  // QUIT may be running
+        bridge_->client_lost("client-lost");
+        vanishes = false;
+      } else if (client_.has_more() && (pipelined || !client_.awaiting_answer())) {
+        bridge_->client().feed(client_.next_line());
+      } else if (!client_.awaiting_answer() && dice_.one_in(2)) {
+        bridge_->client().client_closed();
+      } else {
+        // Nothing moves: somebody's time must be running.
+        const std::optional<Time> deadline = bridge_->next_deadline();
+        hold(deadline.has_value(), "Where nothing moves somebody's time is running");
+        now_ = std::max(now_, *deadline);
+      }
+    }
+    check_end();
+  }
+
+  [[nodiscard]] bool faultless() const { return mailbox_.faults == 0 && generation_ == 77; }
+
+ private:
+  static constexpr std::size_t kMaxTurns = 1000;
+  /// Steps in which octets or events move until it is the client's or the clock's turn again.
+  static constexpr std::size_t kMaxRounds = 2'000'000;
+  static constexpr std::uint64_t kReadAheadBudget = 700'000;
+
+  // Now and then: what a session sees of its client's socket and of the process.
+  void happen() {
+    if (!dice_.one_in(10)) return;
+    switch (dice_.below(8)) {
+      case 0:
+        ++mailbox_.faults;  // what comes now may be refused though nothing is wrong with the server
+        bridge_->drain();
+        break;
+      case 1:
+        for (const std::uint32_t uid : listed_) marked_.insert(uid);  // QUIT may be running
+        ++mailbox_.faults;
+        bridge_->abort("aborted");
+        break;
+      case 2:
+        now_ += Time(dice_.below(120'000));
+        break;
+      default:
+        congested_ = !congested_;
+        bridge_->set_client_congested(congested_, now_);
+        break;
+    }
+    pump();
+  }
+
+  void pump() {
+    std::size_t rounds = 0;
+    for (bool moved = true; moved && !closed_;) {
+      hold(++rounds < kMaxRounds, "What moves comes to rest");
+      moved = bridge_->step(now_);
+      moved = take_client_output() || moved;
+      while (std::optional<Action> action = bridge_->next_action()) carry_out(*action);
+      moved = move_upstream() || moved;
+    }
+  }
+
+  bool take_client_output() {
+    const std::size_t pending = bridge_->client().pending_output_size();
+    if (pending == 0 || congested_) return false;
+    const std::size_t limit = dice_.one_in(2) ? pending : 4 + dice_.below(pending + 1);
+    const std::string octets(bridge_->client().pending_output(std::max<std::size_t>(limit, 4)));
+    bridge_->client().consume_output(octets.size());
+    bridge_->client_progressed(now_);
+    client_.receive(octets);
+    while (const std::optional<Exchange> exchange = client_.next_answered()) check(*exchange);
+    return true;
+  }
+
+  void carry_out(Action& action) {
+    std::visit(Overloaded{
+                   [&](ConnectUpstream&) { connect(); },
+                   [&](SecureUpstream&) { bridge_->upstream_secured(); },
+                   [&](CloseUpstream& close) {
+                     if (connection_) send_upstream(close.last_words);
+                     note_fetched();
+                     connection_.reset();
+                   },
+                   [&](CloseClient& close) {
+                     congested_ = false;
+                     while (close.flush && take_client_output()) continue;
+                     closed_ = true;
+                   },
+                   [](auto&) {},
+               },
+               action);
+  }
+
+  void connect() {
+    if (mailbox_.fault_every != 0 && dice_.one_in(4 * mailbox_.fault_every)) {
+      ++mailbox_.faults;
+      bridge_->upstream_lost("connection refused");
+      return;
+    }
+    // The mailbox may have been rebuilt while nobody looked: other mails under
+    // the same UIDs.
+    if (logged_in_ && dice_.one_in(6)) {
+      mailbox_.uid_validity = ++generation_;
+      mailbox_.messages = make_messages(generation_, dice_.below(7), dice_);
+      before_ = mailbox_.messages;
+    }
+    connection_.emplace(mailbox_, dice_);
+    bridge_->upstream_connected(std::string(1, static_cast<char>('A' + connections_++ % 26)));
+  }
+
+  void send_upstream(std::string_view octets) {
+    const unsigned changes = mailbox_.changes;
+    connection_->receive(octets);
+    if (mailbox_.changes == changes) return;
+    // Whatever was asked for before QUIT has its answer, be it still on its
+    // way.
+    ClientModel ahead = client_;
+    ahead.receive(bridge_->client().pending_output(bridge_->client().pending_output_size() + 4));
+    while (ahead.next_answered()) continue;
+    hold(ahead.quitting(), "Nothing is stored or expunged before QUIT");
+  }
+
+  bool move_upstream() {
+    if (bridge_->upstream() == nullptr || !connection_) return false;
+    bool moved = false;
+    if (!bridge_->upstream()->pending_output().empty()) {
+      const std::string octets(dice_.piece(bridge_->upstream()->pending_output()));
+      bridge_->upstream()->consume_output(octets.size());
+      send_upstream(octets);
+      moved = true;
+    }
+    if (!connection_->output().empty() && bridge_->wants_upstream_input()) {
+      const std::string octets(dice_.piece(connection_->output()));
+      connection_->take(octets.size());
+      bridge_->upstream()->feed(octets);
+      bridge_->upstream_progressed(now_, octets.size());
+      return true;
+    }
+    if (!connection_->output().empty()) return moved;
+    return end_upstream() || moved;
+  }
+
+  bool end_upstream() {
+    switch (connection_->end()) {
+      case ImapConnection::End::kOpen:
+      case ImapConnection::End::kSilent:
+        return false;
+      case ImapConnection::End::kClosed:
+        if (std::exchange(end_seen_, true)) return false;
+        bridge_->upstream()->server_closed();
+        return true;
+      case ImapConnection::End::kReset:
+        bridge_->upstream_lost("reset");
+        return true;
+    }
+    return false;
+  }
+
+  // --- Checks ---
+
+  void note_fetched() {
+    end_seen_ = false;
+    if (!connection_) return;
+    for (const StoredMessage& message : before_) {
+      if (connection_->gave_whole(message.uid)) fetched_.insert(message.uid);
+    }
+  }
+
+  [[nodiscard]] std::uint32_t uid_of(std::uint32_t number) const { return listed_.at(number - 1); }
+  [[nodiscard]] const StoredMessage& original(std::uint32_t uid) const {
+    return *std::ranges::find(original_, uid, &StoredMessage::uid);
+  }
+
+  void check(const Exchange& exchange) {
+    const std::string shown = exchange.line() + exchange.status;
+    if (exchange.status.starts_with("-ERR [AUTH]")) {
+      hold(mailbox_.logins_refused > 0, "[AUTH] means that the server refused the password", shown);
+    }
+    if (!exchange.ok()) {
+      if (faultless() && logged_in_) {
+        hold(refusal_was_due(exchange), "With a good server nothing is refused without need",
+             shown);
+      }
+      return;
+    }
+    if (exchange.verb.starts_with("PASS")) check_login();
+    if (exchange.verb == "UIDL" && listed_.empty()) note_listing(exchange.text);
+    if (exchange.verb == "RETR" || exchange.verb == "TOP") check_message(exchange);
+    if (exchange.verb == "DELE") marked_.insert(uid_of(exchange.number));
+    if (exchange.verb == "RSET") marked_.clear();
+    if (exchange.verb == "QUIT") check_quit();
+  }
+
+  [[nodiscard]] bool refusal_was_due(const Exchange& exchange) const {
+    if (exchange.number == 0) return false;
+    return exchange.number > listed_.size() || marked_.contains(uid_of(exchange.number));
+  }
+
+  void check_login() {
+    logged_in_ = true;
+    hold(mailbox_.logins_refused == 0, "Nobody is let in whom the server refused");
+    original_ = mailbox_.messages;
+  }
+
+  void note_listing(const std::string& text) {
+    for (const StoredMessage& message : original_) {
+      if (!message.deleted) listed_.push_back(message.uid);
+    }
+    hold(static_cast<std::size_t>(std::ranges::count(text, '\n')) == listed_.size(),
+         "UIDL shows every message that is not flagged deleted, and no other", text);
+  }
+
+  // The final dot is there: the message is whole, it is the one asked for, and
+  // the server had said so to the last octet of its tagged OK.
+  void check_message(const Exchange& exchange) {
+    const std::uint32_t uid = uid_of(exchange.number);
+    hold(exchange.text == as_pop3(original(uid).octets, exchange.lines),
+         "With the final dot the message is whole, and the one asked for", exchange.line());
+    hold(fetched_.contains(uid) || (connection_ && connection_->gave_whole(uid)),
+         "No final dot before the server said OK to the whole message", exchange.line());
+  }
+
+  void check_quit() {
+    if (!logged_in_ || marked_.empty()) return;
+    hold(generation_ == 77, "In another generation of the mailbox nothing is deleted");
+    for (const std::uint32_t uid : marked_) {
+      hold(mailbox_.find(uid) == nullptr, "+OK to QUIT means that all that was marked is gone");
+    }
+  }
+
+  void check_end() {
+    hold(bridge_->over(), "The session is over");
+    hold(read_ahead_.free_octets() == kReadAheadBudget, "What was read ahead is given back");
+    for (const StoredMessage& message : before_) {
+      const StoredMessage* now = mailbox_.find(message.uid);
+      const bool may_go = generation_ == 77 && marked_.contains(message.uid);
+      const std::string shown = "UID " + std::to_string(message.uid);
+      if (!may_go) hold(now != nullptr, "Only what was marked is deleted", shown);
+      if (now == nullptr) continue;
+      if (!may_go && faultless()) {
+        hold(now->deleted == message.deleted, "Flags of others stay as they were", shown);
+      }
+      if (may_go && mailbox_.changes == 0) {
+        hold(!now->deleted, "Nothing is flagged without QUIT", shown);
+      }
+    }
+    if (mailbox_.changes == 0) {
+      hold(mailbox_.messages.size() == before_.size(), "Nothing is deleted without QUIT");
+    }
+  }
+
+  Dice dice_;
+  ClientModel client_;
+  MailboxModel mailbox_;
+  std::vector<StoredMessage> before_;    ///< of the generation there is
+  std::vector<StoredMessage> original_;  ///< of the generation at login
+  std::vector<std::uint32_t> listed_;
+  std::set<std::uint32_t> marked_;
+  std::set<std::uint32_t> fetched_;
+  Settings settings_;
+  ReadAheadBudget read_ahead_{kReadAheadBudget};
+  std::optional<Bridge> bridge_;
+  std::optional<ImapConnection> connection_;
+  Time now_{0};
+  std::uint32_t generation_ = 77;
+  unsigned connections_ = 0;
+  bool logged_in_ = false;
+  bool end_seen_ = false;
+  bool congested_ = false;  ///< the client takes nothing
+  bool closed_ = false;
+};
+
+}  // namespace
+
+void play_world(Dice dice, std::size_t fault_every) {
+  World(dice, fault_every).run();
+}
+
+}  // namespace popbridge::bridge::test

@@ -1,0 +1,15 @@
+// The world around one bridge: a client with a script, a server with faults, time and flow control.
+#pragma once
+
+#include <cstddef>
+
+#include "dice.hpp"
+
+namespace popbridge::bridge::test {
+
+/// Plays one session from its beginning to its end; all that happens is chosen by `dice`. One
+/// answer of the server in `fault_every` is faulty; 0: none. Throws test::Broken if something was
+/// lost or said that is not true, or if there is no end.
+void play_world(Dice dice, std::size_t fault_every);
+
+}  // namespace popbridge::bridge::test
