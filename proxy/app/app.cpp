@@ -49,6 +49,7 @@ std::expected<void, std::string> App::open_listeners(const std::vector<net::Addr
 }
 
 std::expected<void, std::string> App::open_cache(const Values& values) {
+  net::hold_ending_signals(true);  // before the first thread
   return app::open_cache(config_, values, logger_);
 }
 
@@ -61,6 +62,7 @@ int App::run() {
   signals_.push_back(std::make_unique<net::Signal>(
       loop, SIGHUP, [this] { reload_certificate(config_, logger_); }));
   for (std::size_t i = 1; i < workers_.size(); ++i) workers_[i]->start();
+  net::hold_ending_signals(false);
   log_start();
   workers_.front()->run();
   for (const auto& worker : workers_) worker->join();
@@ -103,9 +105,13 @@ void App::abort_all() {
 }
 
 /// On the thread of any worker. The signals keep the first loop going until the last one is empty.
+/// One more changes nothing then, and must not make a failure of an end in order.
 void App::worker_drained() {
   if (--undrained_ != 0) return;
-  workers_.front()->loop().post([this] { signals_.clear(); });
+  workers_.front()->loop().post([this] {
+    net::hold_ending_signals(true);
+    signals_.clear();
+  });
 }
 
 int App::close_workers() {

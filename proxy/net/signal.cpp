@@ -1,5 +1,6 @@
 #include "net/signal.hpp"
 
+#include <csignal>
 #include <stdexcept>
 #include <utility>
 
@@ -41,6 +42,14 @@ Signal::Signal(EventLoop& loop, int number, std::function<void()> work) {
 
 Signal::~Signal() {
   core_->close();
+}
+
+void hold_ending_signals(bool hold) {
+  sigset_t ending{};
+  sigemptyset(&ending);
+  sigaddset(&ending, SIGTERM);
+  sigaddset(&ending, SIGINT);
+  pthread_sigmask(hold ? SIG_BLOCK : SIG_UNBLOCK, &ending, nullptr);
 }
 
 }  // namespace popbridge::net

@@ -3,6 +3,7 @@ cut, reset, stalled, slowed down or damaged at a random octet, and times without
 
 import asyncio
 import collections
+import logging
 import random
 import re
 import socket
@@ -49,6 +50,8 @@ class FaultyRelay:
         # Holds the port while nobody listens on it.
         self._holder = self._socket(0)
         self.port = self._holder.getsockname()[1]
+        # It warns of each write to a connection that was cut, which is what we do here.
+        logging.getLogger("asyncio").setLevel(logging.ERROR)
         self._loop = asyncio.new_event_loop()
         self._server = None
         self._links = set()

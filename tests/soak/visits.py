@@ -310,8 +310,8 @@ def stuck_reader(visit):
     except OSError:
         return
     if octets.startswith(b"+OK") and b"\r\n.\r\n" in octets:  # it was in the buffers
-        text = octets.split(b"\r\n", 1)[1].rpartition(b"\r\n.\r\n")[0] + b"\r\n.\r\n"
-        visit.mailbox.check_text(visit.uids[number], unstuff(text))
+        text, dot, _ = octets[octets.index(b"\r\n"):].rpartition(b"\r\n.\r\n")
+        visit.mailbox.check_text(visit.uids[number], unstuff((text + dot)[2:]))
 
 
 def holder(visit):
