@@ -1,4 +1,4 @@
-"""The popbridges under test, each in front of the same Dovecot with other options, and what they
+"""L8: the popbridges under test, each in front of the same Dovecot with other options, and what they
 cost."""
 
 import collections

@@ -1,4 +1,4 @@
-"""A random mix of clients against popbridge in front of a real Dovecot, with faults in between,
+"""L8, N8: a random mix of clients against popbridge in front of a real Dovecot, with faults in between,
 held against a model of every mailbox. Called by tests/run.sh soak SECONDS.
 
 Every minute or so the tide goes out: all clients end, and then nothing may be left open, and every
