@@ -43,6 +43,7 @@ class RoundTrips(DovecotTest):
         return self.relay.flights_since(mark)
 
     def test_nothing_is_opened_before_the_password(self):
+        """N12."""
         self.client.capabilities()
         self.client.ok(f"USER {self.user}")
         self.assertEqual(self.relay.connections(), 0)

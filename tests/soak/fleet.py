@@ -1,5 +1,5 @@
 """The popbridges under test, each in front of the same Dovecot with other options, and what they
-cost."""
+cost (L8)."""
 
 import collections
 import os
