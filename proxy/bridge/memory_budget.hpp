@@ -4,8 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
-#include <list>
-#include <mutex>
+#include <optional>
 #include <utility>
 
 namespace popbridge::bridge {
@@ -18,11 +17,14 @@ namespace popbridge::bridge {
 /// session is let in above the second.
 class MemoryBudget {
  public:
-  using Relief = std::list<std::function<void()>>::iterator;
-
-  MemoryBudget(std::uint64_t limit_octets, std::uint64_t slack_octets)
+  /// `on_relief` is called on whichever thread gave back what others wait for; it must only pass
+  /// that on, and not throw.
+  MemoryBudget(
+      std::uint64_t limit_octets, std::uint64_t slack_octets,
+      std::function<void()> on_relief = [] {})
       : limit_octets_(limit_octets),
-        tight_octets_(limit_octets - (slack_octets < limit_octets ? slack_octets : 0)) {}
+        tight_octets_(limit_octets - (slack_octets < limit_octets ? slack_octets : 0)),
+        on_relief_(std::move(on_relief)) {}
   MemoryBudget(const MemoryBudget&) = delete;
   MemoryBudget& operator=(const MemoryBudget&) = delete;
   ~MemoryBudget() = default;
@@ -40,29 +42,19 @@ class MemoryBudget {
     // Sequentially consistent with wait_for_relief(): either it sees this, or this sees it.
     const std::uint64_t before = held_.fetch_sub(octets);
     const bool relieved = before >= tight_octets_ && before - octets < tight_octets_;
-    if (relieved && awaited_.exchange(false)) tell();
+    if (relieved && awaited_.exchange(false)) on_relief_();
   }
 
   [[nodiscard]] bool tight() const {
     return held_.load(std::memory_order_relaxed) >= tight_octets_;
   }
-  /// Once tight() has ended, all listeners are told. False if it has ended already.
+  /// Once tight() has ended, `on_relief` is called. False if it has ended already.
   [[nodiscard]] bool wait_for_relief() {
     awaited_.store(true);
     return held_.load() >= tight_octets_;
   }
   [[nodiscard]] std::uint64_t held_octets() const { return held_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::uint64_t limit_octets() const { return limit_octets_; }
-
-  /// `told` is called on any thread, and must only pass it on.
-  Relief listen(std::function<void()> told) {
-    const std::lock_guard lock(mutex_);
-    return listeners_.insert(listeners_.end(), std::move(told));
-  }
-  void forget(Relief listener) {
-    const std::lock_guard lock(mutex_);
-    listeners_.erase(listener);
-  }
 
  private:
   bool take(std::uint64_t octets, std::uint64_t mark) {
@@ -72,17 +64,44 @@ class MemoryBudget {
     } while (!held_.compare_exchange_weak(held, held + octets, std::memory_order_relaxed));
     return true;
   }
-  void tell() {
-    const std::lock_guard lock(mutex_);
-    for (const auto& listener : listeners_) listener();
-  }
 
   const std::uint64_t limit_octets_;
   const std::uint64_t tight_octets_;
   std::atomic<std::uint64_t> held_{0};
   std::atomic<bool> awaited_{false};
-  std::mutex mutex_;
-  std::list<std::function<void()>> listeners_;
+  const std::function<void()> on_relief_;
+};
+
+/// Octets of a budget that were taken, and are given back with this object. Moved like a pointer.
+class MemoryClaim {
+ public:
+  /// As MemoryBudget::admit() says. `budget` must outlive the claim.
+  [[nodiscard]] static std::optional<MemoryClaim> admitted(MemoryBudget& budget,
+                                                           std::uint64_t octets) {
+    if (!budget.admit(octets)) return std::nullopt;
+    return MemoryClaim(budget, octets);
+  }
+  MemoryClaim(MemoryClaim&& other) noexcept
+      : budget_(other.budget_), octets_(std::exchange(other.octets_, 0)) {}
+  MemoryClaim& operator=(MemoryClaim&&) = delete;
+  MemoryClaim(const MemoryClaim&) = delete;
+  MemoryClaim& operator=(const MemoryClaim&) = delete;
+  ~MemoryClaim() { resize(0); }
+
+  [[nodiscard]] std::uint64_t octets() const { return octets_; }
+  [[nodiscard]] bool tight() const { return budget_.tight(); }
+  /// As MemoryBudget::add() and give_back() say.
+  void resize(std::uint64_t octets) {
+    if (octets > octets_) budget_.add(octets - octets_);
+    if (octets < octets_) budget_.give_back(octets_ - octets);
+    octets_ = octets;
+  }
+
+ private:
+  MemoryClaim(MemoryBudget& budget, std::uint64_t octets) : budget_(budget), octets_(octets) {}
+
+  MemoryBudget& budget_;
+  std::uint64_t octets_;
 };
 
 }  // namespace popbridge::bridge

@@ -32,6 +32,14 @@ constexpr int kKeepaliveIdleSeconds = 60;
 constexpr int kKeepaliveIntervalSeconds = 15;
 constexpr int kKeepaliveProbes = 4;
 
+/// An errno, or 0. Asking clears it.
+int pending_error(int descriptor) {
+  int error = 0;
+  socklen_t size = sizeof error;
+  if (::getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &size) != 0) return 0;
+  return error;
+}
+
 /// One uv_write, owned by the loop from submit to callback.
 struct WriteRequest {
   uv_write_t request{};
@@ -165,7 +173,13 @@ void TcpStream::Core::read_done(ssize_t count) {
   if (count == UV_ENOBUFS || count == 0) {
     sync_reading();
   } else if (count == UV_EOF) {
-    end_of_input();
+    // libuv takes every hang-up behind a short read for an end of input, without asking the kernel:
+    // a client that is gone would look like one that still waits for its answer.
+    if (const int error = pending_error(descriptor_of(tcp)); error != 0) {
+      die(failure_.value_or(error_text(-error)));
+    } else {
+      end_of_input();
+    }
   } else if (count < 0) {
     die(failure_.value_or(error_text(static_cast<int>(count))));
   } else {

@@ -4,7 +4,7 @@ namespace popbridge::session {
 
 namespace {
 
-bridge::Failure not_tried(std::string client_text, std::string log_text) {
+bridge::Failure not_tried(std::string client_text, const std::string& log_text) {
   return {pop3::ResponseCode::kSysTemp, std::move(client_text), "not tried: " + log_text};
 }
 

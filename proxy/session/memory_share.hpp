@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <utility>
 
 #include "bridge/memory_budget.hpp"
 
@@ -22,37 +23,25 @@ class MemoryShare {
   /// and what the client's queue hold, and both once more as ciphertext.
   static constexpr std::size_t kTurnOctets = 512UL * 1024;
 
-  /// `budget.admit(kReserveOctets)` was granted, and must outlive the object.
-  explicit MemoryShare(bridge::MemoryBudget& budget) : budget_(budget) {}
-  MemoryShare(const MemoryShare&) = delete;
-  MemoryShare& operator=(const MemoryShare&) = delete;
-  ~MemoryShare() { budget_.give_back(counted_); }
+  /// `reserve`: kReserveOctets.
+  explicit MemoryShare(bridge::MemoryClaim reserve) : claim_(std::move(reserve)) {}
 
   /// To be told what is held, after every turn.
   void update(std::size_t octets) {
     held_ = octets;
     // In steps, so that what hardly changes touches nothing that threads share.
-    const std::size_t counted =
-        std::max(kReserveOctets, (octets + kStepOctets - 1) / kStepOctets * kStepOctets);
-    if (counted == counted_) return;
-    if (counted > counted_) {
-      budget_.add(counted - counted_);
-    } else {
-      budget_.give_back(counted_ - counted);
-    }
-    counted_ = counted;
+    claim_.resize(std::max(kReserveOctets, (octets + kStepOctets - 1) / kStepOctets * kStepOctets));
   }
   /// Memory is short in the process: no more than kThriftyRead at once.
-  [[nodiscard]] bool tight() const { return budget_.tight(); }
+  [[nodiscard]] bool tight() const { return claim_.tight(); }
   /// ... and this session holds too much to go on.
   [[nodiscard]] bool starved() const { return held_ > kThriftyOctets && tight(); }
 
  private:
   static constexpr std::size_t kStepOctets = 16UL * 1024;
 
-  bridge::MemoryBudget& budget_;
+  bridge::MemoryClaim claim_;
   std::size_t held_ = 0;
-  std::size_t counted_ = kReserveOctets;
 };
 
 }  // namespace popbridge::session

@@ -59,9 +59,10 @@ std::string random_tag_prefix() {
 
 }  // namespace
 
-ProxySession::ProxySession(Admission::Permit permit, SessionRegistry& registry,
-                           net::EventLoop& loop, const Settings& settings, Counters& counters,
-                           UpstreamPool& pool, net::Resolver& resolver, log::Logger& logger,
+ProxySession::ProxySession(Admission::Permit permit, bridge::MemoryClaim reserve,
+                           SessionRegistry& registry, net::EventLoop& loop,
+                           const Settings& settings, Counters& counters, UpstreamPool& pool,
+                           net::Resolver& resolver, log::Logger& logger,
                            std::unique_ptr<net::TcpStream> client, ListenerKind kind)
     : id_(permit.id()),
       registry_(registry),
@@ -77,7 +78,7 @@ ProxySession::ProxySession(Admission::Permit permit, SessionRegistry& registry,
               loop.now()),
       client_(std::move(client)),
       timer_(loop, [this] { on_timer(); }),
-      memory_(counters.memory) {}
+      memory_(std::move(reserve)) {}
 
 ProxySession::~ProxySession() = default;
 

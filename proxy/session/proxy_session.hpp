@@ -35,10 +35,10 @@ class ProxySession {
  public:
   /// References must outlive the session. Nothing happens before start(). The session's
   /// reserve of the memory was granted (MemoryShare).
-  ProxySession(Admission::Permit permit, SessionRegistry& registry, net::EventLoop& loop,
-               const Settings& settings, Counters& counters, UpstreamPool& pool,
-               net::Resolver& resolver, log::Logger& logger, std::unique_ptr<net::TcpStream> client,
-               ListenerKind kind);
+  ProxySession(Admission::Permit permit, bridge::MemoryClaim reserve, SessionRegistry& registry,
+               net::EventLoop& loop, const Settings& settings, Counters& counters,
+               UpstreamPool& pool, net::Resolver& resolver, log::Logger& logger,
+               std::unique_ptr<net::TcpStream> client, ListenerKind kind);
   ProxySession(const ProxySession&) = delete;
   ProxySession& operator=(const ProxySession&) = delete;
   ~ProxySession();

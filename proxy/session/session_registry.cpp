@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <exception>
 #include <span>
 #include <string>
 #include <string_view>
@@ -83,7 +84,8 @@ Counters::Counters(const Settings& settings, const tls::KeyedHash& hash)
                  .logins_per_address = settings.max_logins_per_address}),
       throttle(settings.max_login_delay, hash),
       health(::arc4random()),
-      memory(settings.memory_octets, settings.threads * MemoryShare::kTurnOctets),
+      memory(settings.memory_octets, settings.threads * MemoryShare::kTurnOctets,
+             [this] { memory_relief.tell(); }),
       read_ahead(settings.read_ahead_total_octets, &memory) {}
 
 SessionRegistry::SessionRegistry(net::EventLoop& loop, const Settings& settings,
@@ -97,7 +99,7 @@ SessionRegistry::SessionRegistry(net::EventLoop& loop, const Settings& settings,
       pool_(loop, hash, settings.bridge.upstream_keepalive,
             settings.max_sessions / std::max(1U, settings.threads), counters.memory),
       relief_(loop, [this] { relieve(); }),
-      listener_(counters.memory.listen([this] { loop_.post([this] { relief_.schedule(); }); })),
+      listener_(counters.memory_relief.listen([this] { pass_relief_on(); })),
       sweep_(loop, [this] { sweep(); }),
       drain_deadline_(loop, [this] { abort_all(); }) {
   const std::weak_ptr<const bool> alive = alive_;
@@ -109,7 +111,7 @@ SessionRegistry::SessionRegistry(net::EventLoop& loop, const Settings& settings,
 }
 
 SessionRegistry::~SessionRegistry() {
-  counters_.memory.forget(listener_);
+  counters_.memory_relief.forget(listener_);
   counters_.admission.forget_worker(worker_);
   sessions_.clear();
 }
@@ -121,14 +123,16 @@ void SessionRegistry::accept(std::unique_ptr<net::TcpStream> client, ListenerKin
     refuse(std::move(client), kind, permit.error());
     return;
   }
-  if (!counters_.memory.admit(MemoryShare::kReserveOctets)) {
+  auto reserve = bridge::MemoryClaim::admitted(counters_.memory, MemoryShare::kReserveOctets);
+  if (!reserve) {
     tell_memory("new sessions are refused");
     refuse(std::move(client), kind);
     return;
   }
   const std::uint64_t id = permit->id();
-  add(id, std::make_unique<ProxySession>(*std::move(permit), *this, loop_, settings_, counters_,
-                                         pool_, resolver_, logger_, std::move(client), kind));
+  add(id, std::make_unique<ProxySession>(*std::move(permit), *std::move(reserve), *this, loop_,
+                                         settings_, counters_, pool_, resolver_, logger_,
+                                         std::move(client), kind));
   sessions_.find(id)->second->start();
 }
 
@@ -154,6 +158,14 @@ void SessionRegistry::await_memory(std::uint64_t id) {
   starved_.push_back(id);
   tell_memory("sessions wait for memory");
   if (!counters_.memory.wait_for_relief()) relief_.schedule();
+}
+
+/// On any thread. Without memory for that the next relief tells, or their deadline ends the wait.
+void SessionRegistry::pass_relief_on() noexcept {
+  try {
+    loop_.post([this] { relief_.schedule(); });
+  } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch)
+  }
 }
 
 /// A few in each turn: what they read is not counted yet.

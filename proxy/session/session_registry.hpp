@@ -21,6 +21,7 @@
 #include "net/timer.hpp"
 #include "session/admission.hpp"
 #include "session/login_throttle.hpp"
+#include "session/memory_relief.hpp"
 #include "session/memory_share.hpp"
 #include "session/quiet_line.hpp"
 #include "session/settings.hpp"
@@ -43,8 +44,9 @@ struct Counters {
   QuietLine refused_sessions;  ///< "session-refused"
   QuietLine refused_logins;    ///< "login-refused" of logins that nobody asked the server about
   QuietLine memory_trouble{std::chrono::seconds(10)};  ///< "memory-short"
-  bridge::MemoryBudget memory;                         ///< of all sessions together
-  bridge::ReadAheadBudget read_ahead;                  ///< a part of it
+  MemoryRelief memory_relief;
+  bridge::MemoryBudget memory;         ///< of all sessions together
+  bridge::ReadAheadBudget read_ahead;  ///< a part of it
 };
 
 enum class ListenerKind { kPlain, kTls };
@@ -88,6 +90,7 @@ class SessionRegistry {
   void drop(std::uint64_t id);
   void sweep();
   void refuse(std::unique_ptr<net::TcpStream> client, ListenerKind kind);
+  void pass_relief_on() noexcept;
   void relieve();
   void tell_memory(std::string_view what);
 
@@ -101,7 +104,7 @@ class SessionRegistry {
   std::vector<std::uint64_t> retired_;  ///< with room for all sessions_
   std::deque<std::uint64_t> starved_;   ///< in the order in which they may go on
   net::Deferred relief_;
-  bridge::MemoryBudget::Relief listener_;
+  MemoryRelief::Listener listener_;
   std::list<Refused> refused_;  ///< clients that are being told so
   /// For what other threads send here: expired once the registry is gone. This thread only.
   std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);

@@ -25,9 +25,9 @@ void say_goodbye(UpstreamConnection& connection) noexcept {
 class UpstreamPool::Kept final : public net::StreamObserver {
  public:
   Kept(UpstreamPool& pool, std::string user, const tls::KeyedHash::Digest& digest,
-       std::chrono::milliseconds until, std::uint64_t octets, UpstreamConnection connection)
+       std::chrono::milliseconds until, bridge::MemoryClaim claim, UpstreamConnection connection)
       : pool_(pool),
-        octets_(octets),
+        claim_(std::move(claim)),
         user_(std::move(user)),
         digest_(digest),
         until_(until),
@@ -37,7 +37,7 @@ class UpstreamPool::Kept final : public net::StreamObserver {
   }
   Kept(const Kept&) = delete;
   Kept& operator=(const Kept&) = delete;
-  ~Kept() override { pool_.memory_.give_back(octets_); }
+  ~Kept() override = default;
 
   [[nodiscard]] const std::string& user() const { return user_; }
   [[nodiscard]] const tls::KeyedHash::Digest& digest() const { return digest_; }
@@ -59,7 +59,7 @@ class UpstreamPool::Kept final : public net::StreamObserver {
   void drop() { pool_.drop(pool_.by_user_.at(user_), false); }
 
   UpstreamPool& pool_;
-  std::uint64_t octets_;  ///< counted
+  bridge::MemoryClaim claim_;
   std::string user_;
   tls::KeyedHash::Digest digest_;
   std::chrono::milliseconds until_;
@@ -85,18 +85,19 @@ void UpstreamPool::keep(const std::string& user, const Secret& password,
   if (kept_.size() >= limit_) drop(kept_.begin(), true);
   const std::uint64_t octets =
       kConnectionOctets + (connection.mailbox ? connection.mailbox->maildrop.memory_octets() : 0);
-  if (!memory_.admit(octets)) {
+  auto claim = bridge::MemoryClaim::admitted(memory_, octets);
+  if (!claim) {
     say_goodbye(connection);
     return;
   }
   try {
-    add(user, password, octets, std::move(connection));
+    add(user, password, *std::move(claim), std::move(connection));
   } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): a login more is all it costs
   }
   arm();
 }
 
-void UpstreamPool::add(const std::string& user, const Secret& password, std::uint64_t octets,
+void UpstreamPool::add(const std::string& user, const Secret& password, bridge::MemoryClaim claim,
                        UpstreamConnection connection) {
   std::list<Kept> fresh;
   fresh.emplace_back(*this, user, hash_.of(user, password.reveal()), loop_.now() + keep_for_,

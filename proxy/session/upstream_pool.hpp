@@ -56,7 +56,7 @@ class UpstreamPool {
   class Kept;
   using Place = std::list<Kept>::iterator;
 
-  void add(const std::string& user, const Secret& password, std::uint64_t octets,
+  void add(const std::string& user, const Secret& password, bridge::MemoryClaim claim,
            UpstreamConnection connection);
   void drop(Place place, bool goodbye) noexcept;
   void on_time() noexcept;

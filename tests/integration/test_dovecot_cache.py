@@ -150,6 +150,7 @@ class DovecotCache(DovecotTest):
         self.assertFalse(set(before) & set(after))
 
     def test_a_wrong_password_sees_nothing(self):
+        """E7: what is remembered opens nothing."""
         user, bridge = self.dovecot.mailbox(corpus.tame_messages(_MESSAGES, 1)), self.start()
         self.check_poll(bridge, user)
         mark = self.relay.mark()

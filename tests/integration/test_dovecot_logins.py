@@ -194,7 +194,7 @@ class Sasl(BridgedTest):
         self.client.close()
 
     def test_unknown_mechanisms_are_refused(self):
-        """D1."""
+        """E8; D1."""
         for mechanism in ("CRAM-MD5", "GSSAPI", "FOO", "XOAUTH2 abc", "PLAINX"):
             with self.subTest(mechanism), Pop3Client(self.bridge.port()) as client:
                 client.err(f"AUTH {mechanism}")
@@ -405,6 +405,7 @@ class Logs(DovecotTest):
         self.assertNotIn("geheim", bridge.log_text())
 
     def test_one_line_each_for_login_refusal_and_end_of_session(self):
+        """N2"""
         self.dovecot.mailbox(corpus.tame_messages(3), user="anna")
         bridge = self.start_bridge()
         client = self.connect(bridge.port())

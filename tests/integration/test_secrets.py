@@ -18,7 +18,7 @@ from tls_files import Authority  # noqa: E402
 
 WIPED_WITHIN_S = 10
 # No heap of ours: the shadow memory of a sanitizer.
-LARGEST_AREA = 1 << 28
+LARGEST_AREA = 1 << 27
 
 # Nothing else in the world looks like them. As base64 of AUTH PLAIN they look otherwise, at each of
 # the three ways that groups of three octets may fall.

@@ -97,7 +97,10 @@ class Bench:
             self.server.stop()
 
     def connect(self):
-        client = Client(self.bridge.port(), timeout=DEADLINE_S)
+        return self.adopt(Client(self.bridge.port(), timeout=DEADLINE_S))
+
+    def adopt(self, client):
+        """The client, which is closed with the bench."""
         self._clients.append(client)
         return client
 

@@ -489,7 +489,7 @@ def main():
     begun = time.monotonic()
     if arguments.quick:
         # Primes, so that calls that repeat are not met at one place only.
-        stride = {"memory": 211, "libuv": 7, "openssl": 5, "system": 7}
+        stride = {"memory": 401, "libuv": 11, "openssl": 11, "system": 11}
         bad = sessions(stride, arguments.only or ["STLS", "kept"])
         bad += starts_and_stops(4001, 11)
     else:

@@ -42,9 +42,8 @@ TEST_CASE("What is read ahead counts as memory too, and is given back with it") 
 }
 
 TEST_CASE("Who waits for memory is told once, when there is some") {
-  MemoryBudget memory(1000, 100);
   int told = 0;
-  const auto listener = memory.listen([&told] { ++told; });
+  MemoryBudget memory(1000, 100, [&told] { ++told; });
   memory.add(1000);
   memory.give_back(200);  // nobody was waiting
   CHECK(told == 0);
@@ -57,13 +56,26 @@ TEST_CASE("Who waits for memory is told once, when there is some") {
   CHECK(told == 1);
   memory.give_back(100);
   CHECK(told == 1);
-  memory.forget(listener);
+}
+
+TEST_CASE("A claim gives back what it holds, once, wherever it went") {
+  MemoryBudget memory(8000, 800);
+  {
+    auto claim = popbridge::bridge::MemoryClaim::admitted(memory, 1000);
+    REQUIRE(claim);
+    claim->resize(3000);
+    CHECK(memory.held_octets() == 3000);
+    const popbridge::bridge::MemoryClaim moved = *std::move(claim);
+    CHECK(moved.octets() == 3000);
+    CHECK_FALSE(popbridge::bridge::MemoryClaim::admitted(memory, 3001));
+    CHECK(memory.held_octets() == 3000);
+  }
+  CHECK(memory.held_octets() == 0);
 }
 
 TEST_CASE("From several threads nothing is lost, and no waiting one is forgotten") {
-  MemoryBudget memory(1000, 0);
   std::atomic<int> told{0};
-  const auto listener = memory.listen([&told] { ++told; });
+  MemoryBudget memory(1000, 0, [&told] { ++told; });
   std::vector<std::thread> threads;
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([&memory, &told] {
@@ -81,7 +93,6 @@ TEST_CASE("From several threads nothing is lost, and no waiting one is forgotten
   }
   for (std::thread& thread : threads) thread.join();
   CHECK(memory.held_octets() == 0);
-  memory.forget(listener);
 }
 
 }  // namespace

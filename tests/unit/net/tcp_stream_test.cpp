@@ -245,6 +245,23 @@ TEST_CASE("A reset of a reading stream is told with its reason, once") {
   fixture.require_clean_end();
 }
 
+TEST_CASE("L3: a reset right behind octets is a reset, not an end of input") {
+  LoopFixture fixture;
+  {
+    RawPair pair(fixture);
+    Recorder server;
+    pair.server->set_observer(&server);
+    pair.server->set_reading(true);
+    REQUIRE(::send(pair.client.fd(), "RETR 1\r\n", 8, 0) == 8);
+    pair.client.reset();
+    fixture.run_until([&] { return server.closed.has_value() || server.eofs > 0; });
+    CHECK(server.received == "RETR 1\r\n");
+    CHECK(server.eofs == 0);
+    CHECK(server.closed == "connection reset by peer");
+  }
+  fixture.require_clean_end();
+}
+
 TEST_CASE("A failing write is told later, never inside write(), also to a paused stream") {
   LoopFixture fixture;
   {
@@ -318,7 +335,8 @@ TEST_CASE("close_after_flush delivers 4 MiB that are still queued, then ends wit
   fixture.require_clean_end();
 }
 
-TEST_CASE("M9: close_after_flush reads and drops what still comes, so that the last line survives") {
+TEST_CASE(
+    "M9: close_after_flush reads and drops what still comes, so that the last line survives") {
   LoopFixture fixture;
   {
     RawPair pair(fixture);
