@@ -101,7 +101,7 @@ void UpstreamPool::add(const std::string& user, const Secret& password, bridge::
                        UpstreamConnection connection) {
   std::list<Kept> fresh;
   fresh.emplace_back(*this, user, hash_.of(user, password.reveal()), loop_.now() + keep_for_,
-                     octets, std::move(connection));
+                     std::move(claim), std::move(connection));
   by_user_.emplace(user, fresh.begin());
   kept_.splice(kept_.end(), fresh);
 }
