@@ -64,6 +64,7 @@ class Authorization(BridgedTest):
         client.err("APOP user 00000000000000000000000000000000")
 
     def test_three_bad_commands_before_login_end_the_session(self):
+        """F9."""
         client = self.connect(self.bridge.port())
         client.send(b"GET / HTTP/1.1\r\nHost: mail.example.org\r\nAccept: */*\r\n"
                     b"USER user1\r\nPASS secret\r\nSTAT\r\n")
@@ -316,6 +317,7 @@ class Pipelining(BridgedTest):
         self.assertEqual(self.imap(user).uids(), [1, 2])
 
     def test_a_thousand_commands_in_one_write_are_answered_in_order(self):
+        """F6."""
         messages = corpus.tame_messages(100)
         client = self.session(messages=messages)
         expected = [corpus.pop3_text(message.replace(b"\n", b"\r\n")) for message in messages]

@@ -226,6 +226,7 @@ class ManySessions(BridgedTest):
         super().setUpClass()
 
     def test_500_idle_sessions_cost_less_than_64_kib_each(self):
+        """L7."""
         count = 500
         user = self.dovecot.mailbox(corpus.tame_messages(10))
         self.session(user=user).quit()

@@ -238,6 +238,7 @@ class Refusals(DovecotTest):
         self.assertEqual(client.stat()[0], 2)
 
     def test_a_wrong_user_looks_like_a_wrong_password(self):
+        """E6."""
         client = self.connect(self.start_bridge().port())
         client.ok("USER anna")
         wrong_password = client.err("PASS wrong")

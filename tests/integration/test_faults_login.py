@@ -110,7 +110,7 @@ class Login(FaultTest):
             client.close()
 
     def test_only_refused_credentials_are_called_a_wrong_password(self):
-        """E1."""
+        """E1, E2."""
         self.check_cases(LOGIN_REFUSALS,
                          lambda _, action, code: self.check("LOGIN", action, code))
 

@@ -16,6 +16,7 @@ NOT_GONE = rb"(?i)(expunged|deleted|removed|no such)"
 
 
 class KnownFaults(FaultTest):
+    """O1."""
     def check_retr_fails_for_now(self, action, times=1):
         """RETR 2 fails without calling the message gone; the others and, later, 2 are whole."""
         with Bench() as bench:

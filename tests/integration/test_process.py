@@ -76,6 +76,7 @@ class Privileges(unittest.TestCase):
                 self.assertEqual(int(thread[kind], 16), 0, kind)
             self.assertEqual(thread["NoNewPrivs"], "1")
             self.assertEqual(thread["Seccomp"], "2")
+        # L5: nothing of a process that died for want of memory stays.
         limits = Path(f"/proc/{bridge.pid}/limits").read_text()
         self.assertRegex(limits, r"Max core file size\s+0\s+0\s")
         # What belongs to root in /proc is a process that may not be dumped.
