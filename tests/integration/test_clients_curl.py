@@ -1,4 +1,4 @@
-"""curl: in clear, with STLS, over TLS; list, retrieve, delete."""
+"""O3, curl: in clear, with STLS, over TLS; list, retrieve, delete."""
 
 import sys
 import unittest

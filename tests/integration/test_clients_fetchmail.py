@@ -1,4 +1,4 @@
-"""fetchmail: keep (by TOP) and delete (by RETR), in clear, with STLS, over TLS."""
+"""O3, fetchmail: keep (by TOP) and delete (by RETR), in clear, with STLS, over TLS."""
 
 import sys
 import unittest

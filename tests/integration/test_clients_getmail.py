@@ -1,4 +1,4 @@
-"""getmail6: keep and delete, in clear and over TLS."""
+"""O3, getmail6: keep and delete, in clear and over TLS."""
 
 import sys
 import unittest

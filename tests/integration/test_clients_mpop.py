@@ -1,4 +1,4 @@
-"""mpop: keep and delete, in clear, with STLS, over TLS. It pipelines its commands."""
+"""O3, mpop: keep and delete, in clear, with STLS, over TLS. It pipelines its commands."""
 
 import sys
 import unittest

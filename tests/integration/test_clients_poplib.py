@@ -1,4 +1,4 @@
-"""Python's poplib: in clear, with STLS, over TLS."""
+"""O3, Python's poplib: in clear, with STLS, over TLS."""
 
 import sys
 import unittest

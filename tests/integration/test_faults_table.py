@@ -1,4 +1,4 @@
-"""Eighteen upstream faults that POP3 servers over IMAP are known to get wrong, one test each."""
+"""O1: eighteen upstream faults that POP3 servers over IMAP are known to get wrong, a test each."""
 
 import sys
 import unittest

@@ -1,5 +1,5 @@
-"""L8: the popbridges under test, each in front of the same Dovecot with other options, and what they
-cost."""
+"""The popbridges under test, each in front of the same Dovecot with other options, and what they
+cost (L8)."""
 
 import collections
 import os

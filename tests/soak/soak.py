@@ -1,5 +1,6 @@
-"""L8, N8: a random mix of clients against popbridge in front of a real Dovecot, with faults in between,
-held against a model of every mailbox. Called by tests/run.sh soak SECONDS.
+"""A random mix of clients against popbridge in front of a real Dovecot, with faults in between,
+held against a model of every mailbox: security case L8, and N8 with a process that is killed. Called
+by tests/run.sh soak SECONDS.
 
 Every minute or so the tide goes out: all clients end, and then nothing may be left open, and every
 mailbox must be what the model says. What the clients see in between is checked as they see it."""

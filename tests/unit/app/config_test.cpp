@@ -400,7 +400,7 @@ TEST_CASE("L1: --memory-limit holds the cache, what is read ahead and all sessio
             .starts_with("--cache-memory (command line): 31M are more than"));
   CHECK(refusal(with_upstream({"--memory-limit", "4M", "--threads", "8"}))
             .starts_with("--memory-limit (command line): 4M are too few for 8 worker threads"));
-  CHECK(refusal(with_upstream({"--memory-limit", "1M"})).find("4M") != std::string::npos);
+  CHECK(refusal(with_upstream({"--memory-limit", "1M"})).find("4194304") != std::string::npos);
 
   // Half of a container that has little.
   machine.memory = 800 * kMebi;
