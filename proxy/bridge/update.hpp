@@ -61,6 +61,10 @@ class Update {
     kExpungeAll,      ///< EXPUNGE, and foreign flags on again, in one flight
     kTakeBack,        ///< it failed: our \Deleted flags off what is left, foreign ones on
   };
+  /// What the searches of one flight may find, as ranges of UIDs: 8 MB. A server that names more is
+  /// not believed, and nothing is deleted.
+  static constexpr std::size_t kMostFound = 1'000'000;
+
   enum class Kind { kSeen, kFlag, kUnflagForeign, kReflagForeign, kExpunge, kSearch, kOther };
   struct Sent {
     imap::CommandId id;
@@ -91,8 +95,8 @@ class Update {
   imap::UidSet remove_;
   imap::UidSet mark_seen_;
   imap::UidSet foreign_;  ///< flagged \Deleted by others, taken off for the time of our EXPUNGE
-  std::vector<imap::Uid> gone_;  ///< named by the server as expunged
-  imap::UidSet found_;           ///< what the searches of this flight found
+  std::vector<imap::Uid> gone_;           ///< named by the server as expunged
+  imap::UidCollector found_{kMostFound};  ///< what the searches of this flight found
   imap::UidSet left_;  ///< ours that are still there, by the last search that was answered
   bool numbers_known_ = false;
   State state_ = State::kRunning;

@@ -182,3 +182,19 @@ TEST_CASE("Of several searches each must have its own result") {
       [&](const imap::Event& event) { update.on_event(event, wire.engine()); });
   CHECK(update.state() == Update::State::kRunning);  // t7 brought none
 }
+
+TEST_CASE(
+    "A server that names UIDs without end is not believed, and costs neither time nor memory") {
+  Quit quit("5", "", true);
+  std::string answer;
+  // Each answer lies between all that came before.
+  for (std::uint32_t part = 8; part > 0; --part) {
+    answer = "* SEARCH";
+    for (std::uint32_t uid = 2 * part; uid < 3'000'000; uid += 16) {
+      answer += ' ' + std::to_string(uid);
+    }
+    CHECK(quit.say(answer + "\r\n") == "");
+  }
+  CHECK(quit.say("t1 OK\r\n").find("UID STORE") == std::string::npos);
+  CHECK(quit.update.state() == Update::State::kFailed);
+}
