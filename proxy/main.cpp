@@ -2,16 +2,17 @@
 #include <exception>
 #include <iostream>
 #include <string>
+#include <string_view>
 #include <vector>
 
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "app/app.hpp"
-#include "app/cache.hpp"
+#include "app/certificates.hpp"
 #include "app/config.hpp"
 #include "app/host.hpp"
 #include "app/options.hpp"
+#include "app/sandbox.hpp"
 #include "app/version.hpp"
 #include "log/log.hpp"
 
@@ -43,17 +44,18 @@ int serve(const app::Values& values, const app::Host& host) {
     std::cout << "configuration ok\n";
     return app::kExitOk;
   }
-  if (const auto opened = app::open_cache(*config, values, logger); !opened) {
-    return fail(app::kExitSettings, opened.error());
-  }
   app::App program(*std::move(config), logger);
-  if (const auto opened = program.open(); !opened) return fail(app::kExitSettings, opened.error());
+  // What takes rights comes first, then they are given up, then the first thread may start.
+  auto ready = program.open();
+  if (ready) ready = app::enter_sandbox(program.config(), values, logger);
+  if (ready) ready = app::check_directories(program.config(), values, host);
+  if (ready) ready = program.open_cache(values);
+  if (!ready) return fail(app::kExitSettings, ready.error());
   return program.run();
 }
 
 int run(char* const* arguments) {
-  // Passwords pass through this process: no core dump, no debugger of the same user.
-  prctl(PR_SET_DUMPABLE, 0);
+  app::forbid_dumps();
   const app::Host host = app::this_host();
   const auto values = app::read_options(strings_of(arguments), strings_of(environ), host);
   if (!values) return fail(app::kExitSettings, values.error());
@@ -68,12 +70,38 @@ int run(char* const* arguments) {
   return serve(*values, host);
 }
 
+/// As fail(), without memory.
+void fail_plainly(std::string_view reason) {
+  constexpr std::string_view kName = "popbridge: ";
+  char line[256];
+  std::size_t size = kName.copy(line, sizeof line);
+  size += reason.copy(line + size, sizeof line - size - 1);
+  line[size++] = '\n';
+  static_cast<void>(!::write(STDERR_FILENO, line, size));
+}
+
+/// Where nobody catches: on a worker's thread, or under a callback of a C library, while there is
+/// no session to give up instead. One line, no core, and the exit code of a failure.
+[[noreturn]] void end_uncaught() {
+  std::string_view what = "unknown error";
+  try {
+    if (const auto error = std::current_exception()) std::rethrow_exception(error);
+  } catch (const std::exception& error) {
+    what = error.what();
+  } catch (...) {  // NOLINT(bugprone-empty-catch): nobody throws anything else
+  }
+  fail_plainly(what);
+  ::_exit(app::kExitFailure);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  std::set_terminate(&end_uncaught);
   try {
     return run(argv + (argc > 0 ? 1 : 0));
   } catch (const std::exception& error) {
-    return fail(app::kExitFailure, error.what());
+    fail_plainly(error.what());
+    return app::kExitFailure;
   }
 }

@@ -3,6 +3,8 @@
 #
 #   tests/run.sh [options] [-- ctest options]
 #   tests/run.sh bench [options]    the benchmark instead of the tests: see tests/bench/README.md
+#   tests/run.sh torture            each fallible call of a session fails once: see tests/torture/run.sh
+#   tests/run.sh soak SECONDS       clients, faults and a model of the mailboxes: see tests/soak/run.sh
 #   tests/run.sh fuzz SECONDS [TARGET ...]    the fuzz targets: see tests/fuzz/README.md
 #
 #   --all             also: sanitizer builds, valgrind, clang-format, clang-tidy, the benchmark compiled,
@@ -19,12 +21,14 @@ source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 source "$source_dir/config/debian.sh"
 
 if [[ ${1-} == bench ]]; then exec "$source_dir/tests/bench/run.sh" "${@:2}"; fi
+if [[ ${1-} == torture ]]; then exec "$source_dir/tests/torture/run.sh" "${@:2}"; fi
+if [[ ${1-} == soak ]]; then exec "$source_dir/tests/soak/run.sh" "${@:2}"; fi
 if [[ ${1-} == fuzz ]]; then exec "$source_dir/tests/fuzz/run.sh" "${@:2}"; fi
 
 # Upstream servers and clients of the integration tests, and what makes their certificates. Cyrus and
 # Courier conflict with Dovecot: their tests unpack them beside the system.
 test_packages=(catch2 ca-certificates curl dovecot-imapd dovecot-pop3d fetchmail getmail6
-  libsasl2-2 libsasl2-modules libsasl2-modules-db mpop openssl python3)
+  libsasl2-2 libsasl2-modules libsasl2-modules-db mpop openssl perl python3)
 thorough_packages=(clang-format-19 clang-tidy-19 libbenchmark-dev libc6-dbg valgrind)
 
 thorough=no install=yes build_root=$source_dir/build jobs=$(nproc)

@@ -10,7 +10,8 @@
 namespace popbridge {
 
 InputBuffer::InputBuffer(InputBuffer&& other) noexcept
-    : block_(std::move(other.block_)),
+    : block_octets_(other.block_octets_),
+      block_(std::move(other.block_)),
       capacity_(std::exchange(other.capacity_, 0)),
       begin_(std::exchange(other.begin_, 0)),
       end_(std::exchange(other.end_, 0)),
@@ -20,6 +21,7 @@ InputBuffer::InputBuffer(InputBuffer&& other) noexcept
 InputBuffer& InputBuffer::operator=(InputBuffer&& other) noexcept {
   if (this != &other) {
     wipe_block();
+    block_octets_ = other.block_octets_;
     block_ = std::move(other.block_);
     capacity_ = std::exchange(other.capacity_, 0);
     begin_ = std::exchange(other.begin_, 0);
@@ -45,7 +47,7 @@ std::span<char> InputBuffer::space(std::size_t minimum) {
     begin_ = 0;
   }
   if (capacity_ - end_ < minimum) {
-    resize_block(std::max({kBlockBytes, 2 * capacity_, size() + minimum}));
+    resize_block(std::max({block_octets_, 2 * capacity_, size() + minimum}));
   }
   return {block_.get() + end_, capacity_ - end_};
 }

@@ -14,10 +14,11 @@ namespace popbridge {
 /// Not thread-safe; owned by one engine.
 class InputBuffer {
  public:
-  /// Size of the block taken when the first octet is about to arrive.
+  /// Size of the block taken when the first octet is about to arrive, unless said otherwise.
   static constexpr std::size_t kBlockBytes = 64UL * 1024;
 
-  InputBuffer() = default;
+  /// `block_octets`: of the first block.
+  explicit InputBuffer(std::size_t block_octets = kBlockBytes) : block_octets_(block_octets) {}
   InputBuffer(InputBuffer&&) noexcept;
   InputBuffer& operator=(InputBuffer&&) noexcept;
   InputBuffer(const InputBuffer&) = delete;
@@ -38,6 +39,8 @@ class InputBuffer {
   [[nodiscard]] std::string_view data() const;
   [[nodiscard]] std::size_t size() const { return end_ - begin_; }
   [[nodiscard]] bool empty() const { return begin_ == end_; }
+  /// Octets of memory it holds.
+  [[nodiscard]] std::size_t capacity() const { return capacity_; }
   /// Forgets the first `count` octets; count <= size(). The block itself is given back by the next
   /// release_if_empty() or space(), so views into consumed octets stay readable until then.
   void consume(std::size_t count) { begin_ += count; }
@@ -52,6 +55,7 @@ class InputBuffer {
   void resize_block(std::size_t capacity);
   void wipe_block();
 
+  std::size_t block_octets_;
   std::unique_ptr<char[]> block_;
   std::size_t capacity_ = 0;
   std::size_t begin_ = 0;

@@ -35,6 +35,8 @@ class OutputBuffer {
   [[nodiscard]] std::string_view pending() const { return std::string_view(octets_).substr(sent_); }
   [[nodiscard]] std::size_t size() const { return octets_.size() - sent_; }
   [[nodiscard]] bool empty() const { return size() == 0; }
+  /// Octets of memory it holds.
+  [[nodiscard]] std::size_t capacity() const { return octets_.capacity(); }
   /// The first `count` octets of pending() were taken. count <= size(). Linear in all: memory stays
   /// within twice what is pending even if the buffer never becomes empty.
   void consume(std::size_t count);

@@ -7,6 +7,7 @@
 
 #include "common/ascii.hpp"
 #include "common/escape.hpp"
+#include "common/secret.hpp"
 
 namespace popbridge::imap {
 namespace {
@@ -28,10 +29,19 @@ bool never_holds_strings(std::string_view word) {
 void replace_all(std::string& text, std::string_view secret) {
   constexpr std::string_view kMask = "***";
   if (secret.size() < kShortestMaskedOctets) return;
-  for (std::size_t at = text.find(secret); at != std::string::npos;
-       at = text.find(secret, at + kMask.size())) {
-    text.replace(at, secret.size(), kMask);
+  std::size_t at = text.find(secret);
+  if (at == std::string::npos) return;
+  // Not in place: nothing of what was there may stay behind.
+  std::string shown;
+  shown.reserve(text.size());
+  std::size_t begin = 0;
+  for (; at != std::string::npos; at = text.find(secret, begin)) {
+    shown.append(text, begin, at - begin).append(kMask);
+    begin = at + secret.size();
   }
+  shown.append(text, begin);
+  wipe(text);
+  text = std::move(shown);
 }
 
 Status status_of(StatusWord word) {
@@ -252,6 +262,7 @@ void ClientSession::on_login_succeeded(const ResponseCode& code) {
   }
   forget_login();
   input_.end_of_secrets();
+  fragmenter_.end_of_secrets();
 }
 
 void ClientSession::note_capabilities(std::string_view words) {
@@ -413,12 +424,9 @@ void ClientSession::fail(ProtocolError error, std::string_view octets) {
 }
 
 StatusText ClientSession::status_text(const ResponseHead& head) const {
-  StatusText parsed = parse_status_text(head.status, head.rest);
-  if (!login_secrets_.empty()) {
-    parsed.text = masked(parsed.text);
-    parsed.code.text = masked(parsed.code.text);
-  }
-  return parsed;
+  // First masked, then taken apart: no part of it is copied as it came.
+  return login_secrets_.empty() ? parse_status_text(head.status, head.rest)
+                                : parse_status_text(head.status, masked(head.rest));
 }
 
 std::string ClientSession::masked(std::string_view octets) const {

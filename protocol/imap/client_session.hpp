@@ -3,8 +3,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <initializer_list>
+#include <list>
 #include <optional>
 #include <span>
 #include <string>
@@ -112,6 +112,10 @@ class ClientSession {
 
   /// Nothing is asked, half said or wrong: somebody else may go on with this connection.
   [[nodiscard]] bool at_rest() const;
+  /// Octets of memory that its buffers hold.
+  [[nodiscard]] std::size_t memory_octets() const {
+    return input_.capacity() + fragmenter_.memory_octets() + queue_.pending_output().size();
+  }
   /// Commands sent or queued and not completed.
   [[nodiscard]] std::size_t commands_in_flight() const;
 
@@ -162,7 +166,7 @@ class ClientSession {
   CommandId authenticate_plain(std::string_view user, const Secret& password);
   CommandId login(std::string_view user, const Secret& password);
 
-  void remember_login(const Secret& password, const Secret& as_sent);
+  void remember_login(const Secret& password, const Secret& response);
   void forget_login() { login_secrets_.clear(); }
   /// Without what we sent to log in: some servers quote it back.
   [[nodiscard]] std::string masked(std::string_view octets) const;
@@ -190,10 +194,10 @@ class ClientSession {
 
   std::vector<Event> events_;  ///< of the last step; emptied before the next
   std::size_t next_event_ = 0;
-  std::deque<std::string> quoted_octets_;  ///< what BodyChunks of quoted parts point into
+  std::list<std::string> quoted_octets_;  ///< what BodyChunks of quoted parts point into
 
-  /// The login as it was sent and the password, while it is in flight and, if it was refused, until
-  /// the next command. To be masked in this order.
+  /// The password in all its forms, while the login is in flight and, if it was refused, until the
+  /// next command. To be masked in this order.
   std::vector<Secret> login_secrets_;
 
   bool trace_enabled_ = false;

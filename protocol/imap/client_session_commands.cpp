@@ -122,16 +122,18 @@ CommandId ClientSession::authenticate_plain(std::string_view user, const Secret&
 }
 
 CommandId ClientSession::login(std::string_view user, const Secret& password) {
-  remember_login(password, quoted_inside(password));
+  remember_login(password, plain_response(user, password));
   CommandWriter command = writer();
   command.text("LOGIN ").secret_strings({user, password.reveal()});
   return queue_.add(CommandKind::kLogin, command.finish());
 }
 
-void ClientSession::remember_login(const Secret& password, const Secret& as_sent) {
+void ClientSession::remember_login(const Secret& password, const Secret& response) {
   login_secrets_.clear();
-  // The longer form first: the password may be a part of it.
-  login_secrets_.push_back(as_sent.duplicate());
+  // In every form, whichever was sent: what answers may be a relay that logs in in its own way. The
+  // longer forms first: the password may be a part of them.
+  login_secrets_.push_back(response.duplicate());
+  login_secrets_.push_back(quoted_inside(password));
   login_secrets_.push_back(password.duplicate());
 }
 

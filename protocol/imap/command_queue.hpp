@@ -3,7 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -82,7 +82,7 @@ class CommandQueue {
 
   std::string tag_prefix_;
   std::uint32_t last_number_ = 0;
-  std::deque<Command> commands_;
+  std::list<Command> commands_;  ///< not a deque: moving one takes memory, and this may not fail
   bool held_ = false;
   OutputBuffer output_;
   std::uint64_t queued_octets_ = 0;  ///< ever put into output_

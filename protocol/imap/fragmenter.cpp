@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
+
+#include "common/secret.hpp"
 
 namespace popbridge::imap {
 namespace {
@@ -26,8 +29,32 @@ void Fragmenter::begin_literal(std::uint64_t octets, bool in_list) {
   state_ = State::kLiteral;
 }
 
+Fragmenter::~Fragmenter() {
+  if (may_hold_secrets_) wipe(partial_);
+}
+
+void Fragmenter::end_of_secrets() {
+  secrets_end_ = true;
+  // The line that is handed out is still being read, and wiped by forget_line().
+  if (!partial_emitted_) may_hold_secrets_ = false;
+}
+
+void Fragmenter::keep(std::string_view octets) {
+  if (may_hold_secrets_ && partial_.capacity() - partial_.size() < octets.size()) {
+    // std::string would free the outgrown block as it is.
+    std::string grown;
+    grown.reserve(2 * (partial_.size() + octets.size()));
+    grown.append(partial_);
+    wipe(partial_);
+    partial_ = std::move(grown);
+  }
+  partial_.append(octets);
+}
+
 void Fragmenter::forget_line() {
   partial_emitted_ = false;
+  if (may_hold_secrets_) wipe(partial_);
+  may_hold_secrets_ = may_hold_secrets_ && !secrets_end_;
   partial_.clear();
   if (partial_.capacity() > kKeptLineOctets) std::string().swap(partial_);
 }
@@ -58,17 +85,17 @@ Fragmenter::Fragment Fragmenter::next_line(InputBuffer& input) {
   // One more for the CR, which does not count.
   const std::size_t room = line_octets_ - std::min(line_octets_, response_octets_) + 1;
   if (length > room || partial_.size() > room - length) {
-    partial_.append(data.substr(0, std::min(length, kShownOctets)));
+    keep(data.substr(0, std::min(length, kShownOctets)));
     return ProtocolError::kLineTooLong;
   }
   if (found == nullptr) {
-    partial_.append(data);
+    keep(data);
     input.consume(data.size());
     return NeedMore{};
   }
   std::string_view line = data.substr(0, length);
   if (!partial_.empty()) {
-    partial_.append(line);
+    keep(line);
     partial_emitted_ = true;
     line = partial_;
   }

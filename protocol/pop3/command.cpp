@@ -1,5 +1,7 @@
 #include "pop3/command.hpp"
 
+#include <algorithm>
+#include <array>
 #include <cstddef>
 
 #include "common/ascii.hpp"
@@ -51,6 +53,12 @@ CommandLine split_command(std::string_view line) {
   CommandLine command{.verb = find_verb(line.substr(0, space)), .argument = std::nullopt};
   if (space != std::string_view::npos) command.argument = line.substr(space + 1);
   return command;
+}
+
+bool is_http_request(std::string_view line) {
+  constexpr std::array kMethods = std::to_array<std::string_view>(
+      {"GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "CONNECT", "TRACE", "PATCH", "PRI"});
+  return std::ranges::find(kMethods, line.substr(0, line.find(' '))) != kMethods.end();
 }
 
 std::expected<MessageNumber, CommandError> parse_message_number(std::string_view argument) {

@@ -54,6 +54,10 @@ struct CommandLine {
 /// Splits one line without its line end. Verbs match in any case. The views live as long as `line`.
 [[nodiscard]] CommandLine split_command(std::string_view line);
 
+/// The first word of a line is a method of HTTP: what a browser was made to send, with POP3
+/// commands in its body perhaps (ALPACA).
+[[nodiscard]] bool is_http_request(std::string_view line);
+
 /// Message number as RFC 1939 has it: digits only, 1..4294967295, surrounding spaces tolerated.
 [[nodiscard]] std::expected<MessageNumber, CommandError> parse_message_number(
     std::string_view argument);

@@ -35,12 +35,16 @@ class LineReader {
   [[nodiscard]] std::optional<std::string_view> peek(std::size_t limit);
 
   [[nodiscard]] std::string_view unread() const { return input_.data(); }
+  [[nodiscard]] std::size_t memory_octets() const { return input_.capacity(); }
   void release_if_empty() { input_.release_if_empty(); }
   /// Forgets, and wipes, what is unread.
   void clear();
 
  private:
-  InputBuffer input_;
+  /// Commands are short; a client that sends many at once waits for their answers anyway.
+  static constexpr std::size_t kBlockOctets = 4096;
+
+  InputBuffer input_{kBlockOctets};
   std::size_t searched_ = 0;  ///< octets of unread() that hold no LF
   std::size_t peeked_ = 0;    ///< octets of unread() that are lines peeked at
 };

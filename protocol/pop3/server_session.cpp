@@ -13,6 +13,8 @@ namespace {
 /// Carries no timestamp, which would offer APOP (RFC 1939 section 7), and no version.
 constexpr std::string_view kGreeting = "+OK popbridge ready";
 constexpr std::string_view kCrlf = "\r\n";
+/// RFC 8446 section 5.1: the type of a record that holds a ClientHello.
+constexpr char kHandshakeRecord = 22;
 
 }  // namespace
 
@@ -34,6 +36,11 @@ std::string_view sentence(EndReason reason) {
       return "answer could not be finished";
     case EndReason::kEndedByServer:
       return "ended by popbridge";
+    case EndReason::kTlsInClear:
+      return "the client speaks TLS on a port that begins in clear text; it belongs on the port of "
+             "--listen-tls, or must use STLS";
+    case EndReason::kHttp:
+      return "the client speaks HTTP, not POP3";
   }
   return "ended";
 }
@@ -91,6 +98,10 @@ bool ServerSession::output_full() const {
 std::optional<Event> ServerSession::next_event() {
   std::optional<Event> event;
   while (!event && !end_reason_ && !command_open() && !output_full()) {
+    if (tls_in_clear()) {
+      end(EndReason::kTlsInClear);
+      break;
+    }
     const LineReader::Line line = reader_.next(line_limit());
     if (line.status == LineReader::Status::kIncomplete) break;
     if (line.status == LineReader::Status::kLine) {
@@ -125,6 +136,12 @@ std::optional<Upcoming> ServerSession::peek_retrieval() {
     }
   }
   return std::nullopt;
+}
+
+/// A ClientHello need not hold a line end, so the line's end is not waited for.
+bool ServerSession::tls_in_clear() const {
+  return state_ == State::kAuthorization && !policy_.tls_active &&
+         reader_.unread().starts_with(kHandshakeRecord);
 }
 
 bool ServerSession::client_is_done() const {

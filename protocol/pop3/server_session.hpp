@@ -67,7 +67,10 @@ enum class EndReason : std::uint8_t {
   kLineTooLong,
   kBodyAborted,
   kEndedByServer,
+  kTlsInClear,
+  kHttp,
 };
+/// Also for the log, which tells the last two to whoever set the client up.
 [[nodiscard]] std::string_view sentence(EndReason reason);
 /// Last event of a session. Send what is pending (nothing, after kBodyAborted), then close.
 struct SessionOver {
@@ -181,6 +184,13 @@ class ServerSession {
   [[nodiscard]] std::size_t pending_output_size() const;
   void consume_output(std::size_t count);
 
+  /// Octets of memory that its buffers hold.
+  [[nodiscard]] std::size_t memory_octets() const {
+    return reader_.memory_octets() + output_.capacity();
+  }
+  /// Octets received and not understood yet.
+  [[nodiscard]] std::size_t unread_octets() const { return reader_.unread().size(); }
+
   [[nodiscard]] State state() const;
   /// True while an event awaits its answer.
   [[nodiscard]] bool command_open() const;
@@ -213,6 +223,7 @@ class ServerSession {
   [[nodiscard]] std::size_t largest_line() const;
   void set_state(State state);
   void end(EndReason reason);
+  [[nodiscard]] bool tls_in_clear() const;
   [[nodiscard]] bool client_is_done() const;
   void reject_long_line();
 

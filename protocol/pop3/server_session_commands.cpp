@@ -86,6 +86,11 @@ std::optional<Event> ServerSession::handle_line(std::string_view line) {
 std::optional<Event> ServerSession::handle_command(std::string_view line) {
   const CommandLine command = split_command(line);
   if (trace_) trace(TraceDirection::kReceived, redacted(command, line, state_));
+  if (state_ == State::kAuthorization && is_http_request(line)) {
+    send_err(ResponseCode::kNone, sentence(CommandError::kUnknownVerb));
+    end(EndReason::kHttp);
+    return std::nullopt;
+  }
   if (!command.verb) {
     reject_command(line.empty() ? CommandError::kEmpty : CommandError::kUnknownVerb);
     return std::nullopt;

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <utility>
 
+#include "app/cache.hpp"
+#include "app/certificates.hpp"
 #include "app/version.hpp"
 #include "net/port_probe.hpp"
 
@@ -14,7 +16,7 @@ using log::Line;
 using session::ListenerKind;
 
 App::App(Config config, log::Logger& logger)
-    : config_(std::move(config)), logger_(logger), counters_(config_.session) {}
+    : config_(std::move(config)), logger_(logger), counters_(config_.session, hash_) {}
 
 std::expected<void, std::string> App::open() {
   // All before the first is bound: our own listeners would be in each other's way.
@@ -46,12 +48,21 @@ std::expected<void, std::string> App::open_listeners(const std::vector<net::Addr
   return {};
 }
 
+std::expected<void, std::string> App::open_cache(const Values& values) {
+  net::hold_ending_signals(true);  // before the first thread
+  return app::open_cache(config_, values, logger_);
+}
+
 int App::run() {
   net::EventLoop& loop = workers_.front()->loop();
   signals_.push_back(
       std::make_unique<net::Signal>(loop, SIGTERM, [this] { on_signal("SIGTERM"); }));
   signals_.push_back(std::make_unique<net::Signal>(loop, SIGINT, [this] { on_signal("SIGINT"); }));
+  // Not the end of the process, as it would be by default, whatever there is to be read again.
+  signals_.push_back(std::make_unique<net::Signal>(
+      loop, SIGHUP, [this] { reload_certificate(config_, logger_); }));
   for (std::size_t i = 1; i < workers_.size(); ++i) workers_[i]->start();
+  net::hold_ending_signals(false);
   log_start();
   workers_.front()->run();
   for (const auto& worker : workers_) worker->join();
@@ -66,13 +77,14 @@ void App::log_start() {
                                   .field("version", version())
                                   .field("upstream", text_of(config_.upstream))
                                   .field("threads", std::uint64_t{config_.session.threads})
-                                  .field("max_sessions", config_.session.max_sessions));
+                                  .field("max_sessions", config_.session.max_sessions)
+                                  .field("memory_limit", config_.memory_limit));
 }
 
 void App::on_signal(std::string_view name) {
   logger_.write(Level::kInfo, Line(draining_ ? "stopping-now" : "stopping")
                                   .field("signal", name)
-                                  .field("sessions", counters_.sessions.load()));
+                                  .field("sessions", counters_.admission.sessions()));
   if (draining_) {
     abort_all();
   } else {
@@ -93,9 +105,13 @@ void App::abort_all() {
 }
 
 /// On the thread of any worker. The signals keep the first loop going until the last one is empty.
+/// One more changes nothing then, and must not make a failure of an end in order.
 void App::worker_drained() {
   if (--undrained_ != 0) return;
-  workers_.front()->loop().post([this] { signals_.clear(); });
+  workers_.front()->loop().post([this] {
+    net::hold_ending_signals(true);
+    signals_.clear();
+  });
 }
 
 int App::close_workers() {
@@ -111,8 +127,14 @@ int App::close_workers() {
     [[maybe_unused]] const Worker* const left_behind = worker.release();
   }
   workers_.clear();
+  // What was counted for a session and not given back is as much a defect as an open handle.
+  const std::uint64_t held = counters_.memory.held_octets();
+  if (held != 0 && exit_code == kExitOk) {
+    logger_.write(Level::kError, Line("memory-left-over").field("octets", held));
+    exit_code = kExitLeftOver;
+  }
   logger_.write(Level::kInfo,
-                Line("stopped").field("sessions_served", counters_.next_session.load() - 1));
+                Line("stopped").field("sessions_served", counters_.admission.admitted()));
   return exit_code;
 }
 

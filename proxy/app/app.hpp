@@ -33,9 +33,14 @@ class App {
 
   /// Binds all listeners of all workers. The error is one line.
   [[nodiscard]] std::expected<void, std::string> open();
+  /// Opens the index cache of --cache-memory and --cache-file, as the user who will write it.
+  /// Starts a thread. The error is one line. Before run().
+  [[nodiscard]] std::expected<void, std::string> open_cache(const Values& values);
   /// Serves until SIGTERM or SIGINT: the first lets running commands end, the second ends all
-  /// sessions now. Returns the exit code. Call once, after open().
+  /// sessions now. SIGHUP reads the certificate again. Returns the exit code. Call once, after
+  /// open().
   [[nodiscard]] int run();
+  [[nodiscard]] const Config& config() const { return config_; }
 
  private:
   std::expected<void, std::string> open_listeners(const std::vector<net::Address>& addresses,
@@ -47,10 +52,10 @@ class App {
   void worker_drained();
   int close_workers();
 
-  const Config config_;
+  Config config_;  ///< constant once run() has begun
   log::Logger& logger_;
-  session::Counters counters_;
   const tls::KeyedHash hash_;  ///< immutable, so all workers may use it
+  session::Counters counters_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<log::Line> listening_;  ///< for the log, once all are bound
   std::vector<std::unique_ptr<net::Signal>> signals_;

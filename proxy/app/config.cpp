@@ -6,8 +6,6 @@
 #include <filesystem>
 #include <utility>
 
-#include "tls/context.hpp"
-
 namespace popbridge::app {
 namespace {
 
@@ -39,16 +37,25 @@ constexpr std::uint64_t kMostCacheMemory = 1024UL * 1024 * 1024 * 1024;
 constexpr std::uint64_t kLeastReadAhead = 4UL * 1024;
 constexpr std::uint64_t kMostReadAhead = 1024UL * 1024 * 1024;
 constexpr std::uint64_t kMostReadAheadTotal = kMostCacheMemory;
+constexpr std::uint64_t kLeastMemoryLimit = 4UL * 1024 * 1024;
 /// Servers may close what idles for 30 minutes (RFC 9051 section 5.4).
 constexpr seconds kLongestKeepalive = std::chrono::minutes(25);
+/// Clients wait for an answer for about a minute.
+constexpr seconds kLongestLoginDelay{30};
+/// Sessions of one address that have not logged in: enough for many devices behind one router that
+/// all come at the full minute.
+constexpr std::size_t kLoginsShare = 4;
+constexpr std::size_t kLeastLogins = 20;
 constexpr std::size_t kMostListeners = 64;
 
 /// Descriptors of one session: client, upstream, and its file with --wire-log.
 constexpr std::size_t kSocketsPerSession = 2;
 /// Of one worker besides its listeners: its event loop, wake-up, signals, a client being refused.
 constexpr std::size_t kDescriptorsPerWorker = 8;
-/// Of the process: standard streams, resolver, second tries of connecting, libraries' files.
-constexpr std::size_t kDescriptorReserve = 64;
+/// Of the process: standard streams, signals, cache file, resolver, second tries of connecting.
+/// When they are not enough at some moment, the listeners pause and a login fails for a time, no
+/// more.
+constexpr std::size_t kDescriptorReserve = 24;
 
 constexpr std::string_view kNoListener = "none";
 /// Before an address of --listen-tls: left out where no certificate is given. For the container
@@ -120,8 +127,16 @@ class Checker {
     set_limits();
     set_cache();
     set_logging();
+    set_user();
+    if (error_.empty()) {
+      if (const auto usable = check_directories(config_, values_, host_); !usable) {
+        error_ = usable.error();
+      }
+    }
     check_clear_text();
     check_descriptors();
+    check_memory();
+    set_limits_per_address();
     if (!error_.empty()) return std::unexpected(std::move(error_));
     return std::move(config_);
   }
@@ -165,11 +180,18 @@ class Checker {
   void check_twice(std::string_view name, const Given& item, const net::Address& address);
   void set_listener_tls();
   void set_mailbox();
+  void check_timeouts();
   void set_limits();
   void set_cache();
   void set_logging();
+  void set_user();
   void check_clear_text();
   void check_descriptors();
+  void check_memory();
+  void check_sessions_fit(std::uint64_t cache);
+  void set_limits_per_address();
+  void set_share(std::size_t& limit, std::size_t by_default, std::string_view name,
+                 std::size_t most, std::string_view whose);
   void notice(Level level, const Line& line) { config_.notices.push_back({level, line}); }
 
   const Values& values_;
@@ -282,10 +304,21 @@ void Checker::set_listener_tls() {
     fail("listen-tls", given("listen-tls")->origin,
          "needs a certificate; give --tls-cert FILE and --tls-key FILE too");
   }
-  if (error_.empty() && key != nullptr && host_.readable_by_others(config_.key_file)) {
-    notice(Level::kWarning, Line("private-key-readable-by-others")
-                                .field("file", config_.key_file)
-                                .field("advice", "take the right away: chmod o-rwx"));
+  if (!error_.empty() || key == nullptr) return;
+  switch (host_.exposure(config_.key_file)) {
+    case Exposure::kNone:
+      break;
+    case Exposure::kGroupReads:
+      // As it should be for a group made for this; Debian has ssl-cert.
+      notice(Level::kInfo, Line("private-key-readable-by-group")
+                               .field("file", config_.key_file)
+                               .field("advice", "right if that group is for keys only"));
+      break;
+    case Exposure::kOthers:
+      notice(Level::kWarning, Line("private-key-readable-by-others")
+                                  .field("file", config_.key_file)
+                                  .field("advice", "take the right away: chmod g-w,o-rwx"));
+      break;
   }
 }
 
@@ -300,51 +333,66 @@ void Checker::set_limits() {
   bridge::Settings& settings = config_.session.bridge;
   set(settings.login_timeout, "login-timeout", between(kShortestTimeout, kLongestTimeout));
   set(settings.idle_timeout, "idle-timeout", between(kShortestIdleTimeout, kLongestTimeout));
+  set(settings.tls_handshake_timeout, "tls-handshake-timeout",
+      between(kShortestTimeout, kLongestTimeout));
+  set(settings.write_timeout, "write-timeout", between(kShortestTimeout, kLongestTimeout));
+  set(settings.connect_timeout, "connect-timeout", between(kShortestTimeout, kLongestTimeout));
+  check_timeouts();
   set(settings.upstream_keepalive, "upstream-keepalive", between(seconds(0), kLongestKeepalive));
   set(settings.read_ahead_octets, "read-ahead",
       size_or_none(kLeastReadAhead, kMostReadAhead, "nothing"));
   set(config_.session.read_ahead_total_octets, "read-ahead-total",
       size_or_none(kLeastReadAhead, kMostReadAheadTotal, "nothing"));
+  set(config_.memory_limit, "memory-limit",
+      [](std::string_view text) { return parse_size(text, kLeastMemoryLimit, kMostCacheMemory); });
   set(config_.session.drain_timeout, "drain-timeout", between(seconds(0), kLongestDrainTimeout));
   set(config_.session.max_sessions, "max-sessions", up_to<std::size_t>(kMostSessions));
+  set(config_.session.max_login_delay, "max-login-delay", between(seconds(0), kLongestLoginDelay));
   set(settings.max_messages, "max-messages", up_to<std::size_t>(kMostMessages));
   config_.session.threads =
       static_cast<unsigned>(std::clamp<std::uint64_t>(host_.cpus, 1, kMostThreads));
   set(config_.session.threads, "threads", up_to<unsigned>(kMostThreads));
 }
 
+/// A part of a time cannot be longer than the whole; a default that would be is cut.
+void Checker::check_timeouts() {
+  bridge::Settings& settings = config_.session.bridge;
+  const auto fit = [this](std::chrono::milliseconds& part, std::string_view name,
+                          std::chrono::milliseconds whole, std::string_view whole_name) {
+    if (part <= whole || !error_.empty()) return;
+    if (const Given* const asked = given(name)) {
+      fail(name, asked->origin,
+           std::to_string(part.count() / 1000) + " seconds are more than the " +
+               std::to_string(whole.count() / 1000) + " of --" + std::string(whole_name) +
+               ", of which they are a part; lower this one or raise that one");
+    }
+    part = whole;
+  };
+  fit(settings.tls_handshake_timeout, "tls-handshake-timeout", settings.login_timeout,
+      "login-timeout");
+  fit(settings.connect_timeout, "connect-timeout", settings.upstream_timeout, "upstream-timeout");
+}
+
 void Checker::set_cache() {
   set(config_.cache_memory, "cache-memory",
       size_or_none(kLeastCacheMemory, kMostCacheMemory, "no cache"));
   set(config_.cache_file, "cache-file", parse_path);
-  if (config_.cache_file.empty() || !error_.empty()) return;
-  const Given& file = *given("cache-file");
-  if (config_.cache_memory == 0) {
-    fail("cache-file", file.origin,
-         "there is no cache to keep; leave it out, or give --cache-memory more than 0");
-    return;
-  }
-  std::string directory = std::filesystem::path(config_.cache_file).parent_path().string();
-  if (directory.empty()) directory = ".";
-  const std::string reason = host_.why_no_directory(directory);
-  if (!reason.empty()) {
-    fail("cache-file", file.origin,
-         "cannot make " + log::quoted(config_.cache_file) + " in " + log::quoted(directory) + ": " +
-             reason +
-             "; right would be a file in an existing directory that popbridge may write in");
-  }
+  if (config_.cache_file.empty() || config_.cache_memory > 0) return;
+  fail("cache-file", given("cache-file")->origin,
+       "there is no cache to keep; leave it out, or give --cache-memory more than 0");
 }
 
 void Checker::set_logging() {
   set(config_.log_level, "log-level", one_of(kLevelChoices));
   set(config_.session.wire_log_directory, "wire-log", parse_path);
-  if (config_.session.wire_log_directory.empty() || !error_.empty()) return;
-  const std::string reason = host_.why_no_directory(config_.session.wire_log_directory);
-  if (!reason.empty()) {
-    fail("wire-log", given("wire-log")->origin,
-         "cannot write in " + log::quoted(config_.session.wire_log_directory) + ": " + reason +
-             "; right would be an existing directory");
-  }
+}
+
+void Checker::set_user() {
+  set(config_.identity, "user", [this](std::string_view text) -> Parsed<std::optional<Identity>> {
+    auto identity = host_.find_user(std::string(text));
+    if (!identity) return std::unexpected(identity.error());
+    return *std::move(identity);
+  });
 }
 
 /// --allow-cleartext beside the listeners it is about.
@@ -402,6 +450,94 @@ void Checker::check_descriptors() {
                            .field("file_descriptors", host_.descriptors));
 }
 
+/// --memory-limit beside what is a part of it. What was not given gives way.
+void Checker::check_memory() {
+  if (!error_.empty()) return;
+  constexpr std::uint64_t kMebi = 1024UL * 1024;
+  std::uint64_t& limit = config_.memory_limit;
+  session::Settings& settings = config_.session;
+  const auto in_mebi = [](std::uint64_t octets) {
+    return std::to_string((octets + kMebi - 1) / kMebi) + "M";
+  };
+  const std::uint64_t turns = 4UL * settings.threads * session::MemoryShare::kTurnOctets;
+  if (given("memory-limit") == nullptr) {
+    const std::uint64_t parts = 2 * (config_.cache_memory + settings.read_ahead_total_octets);
+    const std::uint64_t needed = settings.max_sessions * kMemoryPerSession + parts + turns;
+    limit = std::max(kDefaultMemoryLimit, needed);
+    // Of a machine or container that has less, half: the rest is the kernel's, and the program.
+    if (needed < host_.memory / 2) limit = std::min(limit, host_.memory / 2);
+  }
+  const auto fit = [&](auto& part, std::string_view name, std::uint64_t most) {
+    if (part <= most) return;
+    if (const Given* const asked = given(name)) {
+      fail(name, asked->origin,
+           in_mebi(part) + " are more than --memory-limit " + in_mebi(limit) +
+               " has for it; right would be at most " + in_mebi(most - most % kMebi) +
+               ", or a larger --memory-limit");
+    }
+    part = most;
+  };
+  fit(config_.cache_memory, "cache-memory", given("cache-memory") ? limit / 2 : limit / 8);
+  fit(settings.read_ahead_total_octets, "read-ahead-total",
+      given("read-ahead-total") ? limit / 2 : limit / 4);
+  // What is to be written to the file waits in memory, too.
+  const std::uint64_t caches = config_.cache_file.empty() ? 1 : 2;
+  const std::uint64_t cache = std::min(limit, config_.cache_memory * caches);
+  if (!error_.empty()) return;
+  if (limit < cache + turns + kMemoryPerSession) {
+    fail("memory-limit", given("memory-limit") ? given("memory-limit")->origin : "default",
+         in_mebi(limit) + " are too few for " + std::to_string(settings.threads) +
+             " worker threads and the cache; right would be at least " +
+             in_mebi(cache + turns + kMemoryPerSession));
+    return;
+  }
+  settings.memory_octets = limit - cache;
+  check_sessions_fit(cache);
+}
+
+void Checker::check_sessions_fit(std::uint64_t cache) {
+  session::Settings& settings = config_.session;
+  const std::uint64_t most = settings.memory_octets / kMemoryPerSession;
+  if (settings.max_sessions <= most) return;
+  constexpr std::uint64_t kMebi = 1024UL * 1024;
+  if (const Given* const asked = given("max-sessions")) {
+    const std::uint64_t needed = settings.max_sessions * kMemoryPerSession + cache;
+    fail("max-sessions", asked->origin,
+         std::to_string(settings.max_sessions) +
+             " sessions do not fit into --memory-limit; right "
+             "would be --memory-limit " +
+             std::to_string((needed + kMebi - 1) / kMebi) + "M, or at most " +
+             std::to_string(most) + " sessions");
+    return;
+  }
+  settings.max_sessions = most;
+  notice(Level::kInfo, Line("max-sessions-lowered")
+                           .field("max_sessions", most)
+                           .field("memory_limit", config_.memory_limit));
+}
+
+/// When it is known how many sessions there may be in all.
+void Checker::set_limits_per_address() {
+  session::Settings& settings = config_.session;
+  set_share(settings.max_sessions_per_address, settings.max_sessions, "max-sessions-per-address",
+            settings.max_sessions, "of --max-sessions");
+  const std::size_t sessions = settings.max_sessions_per_address;
+  set_share(settings.max_logins_per_address,
+            std::min(sessions, std::max(sessions / kLoginsShare, kLeastLogins)),
+            "max-logins-per-address", sessions, "sessions that one address may have");
+}
+
+/// A limit that cannot be more than another one.
+void Checker::set_share(std::size_t& limit, std::size_t by_default, std::string_view name,
+                        std::size_t most, std::string_view whose) {
+  limit = by_default;
+  set(limit, name, up_to<std::size_t>(kMostSessions));
+  if (limit <= most) return;
+  fail(name, given(name)->origin,
+       std::to_string(limit) + " is more than the " + std::to_string(most) + " " +
+           std::string(whose) + "; right would be at most that");
+}
+
 }  // namespace
 
 std::size_t descriptors_for(std::size_t sessions, const Config& config) {
@@ -418,23 +554,29 @@ std::expected<Config, std::string> make_config(const Values& values, const Host&
   return Checker(values, host).run();
 }
 
-std::expected<void, std::string> load_tls(Config& config, const Values& values) {
-  const auto failed = [&values](std::string_view name, const std::string& reason) {
-    return std::unexpected(reason + " (" + values.at(name).front().origin + ")");
+std::expected<void, std::string> check_directories(const Config& config, const Values& values,
+                                                   const Host& host) {
+  const auto failed = [&values](std::string_view name, const std::string& text) {
+    return std::unexpected(blame(name, values.at(name).front().origin) + text);
   };
-  if (config.upstream.security != UpstreamSecurity::kInsecure) {
-    auto upstream = tls::ClientContext::make(config.upstream.host, config.upstream_ca_file);
-    if (!upstream) {
-      return failed(config.upstream_ca_file.empty() ? "upstream" : "upstream-ca", upstream.error());
+  if (!config.cache_file.empty()) {
+    std::string directory = std::filesystem::path(config.cache_file).parent_path().string();
+    if (directory.empty()) directory = ".";
+    const std::string reason = host.why_no_directory(directory);
+    if (!reason.empty()) {
+      return failed("cache-file",
+                    "cannot make " + log::quoted(config.cache_file) + " in " +
+                        log::quoted(directory) + ": " + reason +
+                        "; right would be a file in an existing directory that popbridge may "
+                        "write in");
     }
-    config.session.upstream_tls = *std::move(upstream);
   }
-  if (!config.certificate_file.empty()) {
-    auto listener = tls::ServerContext::make(config.certificate_file, config.key_file);
-    if (!listener) return failed("tls-cert", listener.error());
-    config.session.listener_tls = *std::move(listener);
-  }
-  return {};
+  const std::string& wire_log = config.session.wire_log_directory;
+  if (wire_log.empty()) return {};
+  const std::string reason = host.why_no_directory(wire_log);
+  if (reason.empty()) return {};
+  return failed("wire-log", "cannot write in " + log::quoted(wire_log) + ": " + reason +
+                                "; right would be an existing directory");
 }
 
 }  // namespace popbridge::app

@@ -5,7 +5,10 @@
 #include <charconv>
 #include <cstdint>
 #include <filesystem>
+#include <grp.h>
 #include <limits>
+#include <optional>
+#include <pwd.h>
 #include <sched.h>
 #include <system_error>
 
@@ -13,6 +16,8 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "log/log.hpp"
 
 namespace popbridge::app {
 namespace {
@@ -73,9 +78,56 @@ std::string why_no_directory(const std::string& path) {
   return {};
 }
 
-bool readable_by_others(const std::string& path) {
+Exposure exposure(const std::string& path) {
   struct stat status{};
-  return ::stat(path.c_str(), &status) == 0 && (status.st_mode & S_IROTH) != 0;
+  if (::stat(path.c_str(), &status) != 0) return Exposure::kNone;
+  if ((status.st_mode & (S_IRWXO | S_IWGRP)) != 0) return Exposure::kOthers;
+  return (status.st_mode & S_IRGRP) != 0 ? Exposure::kGroupReads : Exposure::kNone;
+}
+
+/// An id in decimal; not the highest, which means "leave it" to the kernel.
+std::optional<std::uint32_t> parse_id(std::string_view text) {
+  std::uint32_t id = 0;
+  const char* const end = text.data() + text.size();
+  const auto parsed = std::from_chars(text.data(), end, id);
+  if (parsed.ec != std::errc() || parsed.ptr != end) return std::nullopt;
+  return id == std::numeric_limits<std::uint32_t>::max() ? std::nullopt : std::optional(id);
+}
+
+std::expected<gid_t, std::string> find_group(const std::string& text) {
+  if (const auto id = parse_id(text)) return *id;
+  const group* const found = ::getgrnam(text.c_str());
+  if (found == nullptr) {
+    return std::unexpected("there is no group " + log::quoted(text) +
+                           "; right would be the name of one, or a number");
+  }
+  return found->gr_gid;
+}
+
+/// Only at start, when there is one thread: getpwnam() and its kind are not for several.
+std::expected<Identity, std::string> find_user(const std::string& text) {
+  const std::size_t colon = text.find(':');
+  const std::string user = text.substr(0, colon);
+  const auto id = parse_id(user);
+  const passwd* const found = id ? ::getpwuid(*id) : ::getpwnam(user.c_str());
+  if (found == nullptr && !id) {
+    return std::unexpected("there is no user " + log::quoted(user) +
+                           "; right would be the name of one, or UID:GID");
+  }
+  Identity identity;
+  identity.uid = id ? *id : found->pw_uid;
+  if (colon != std::string::npos) {
+    const auto group = find_group(text.substr(colon + 1));
+    if (!group) return std::unexpected(group.error());
+    identity.gid = *group;
+  } else if (found != nullptr) {
+    identity.gid = found->pw_gid;
+    identity.name = found->pw_name;
+  } else {
+    return std::unexpected("the user " + user +
+                           " is not in the user database; right would be UID:GID");
+  }
+  return identity;
 }
 
 unsigned affinity_cpus() {
@@ -85,22 +137,49 @@ unsigned affinity_cpus() {
   return static_cast<unsigned>(std::max(CPU_COUNT(&set), 1));
 }
 
-/// The unified (version 2) hierarchy: our own group and all above it may have a limit.
-unsigned cgroup_cpus() {
+/// Calls `look` with the text of this file of our own group and of all above it, in the unified
+/// (version 2) hierarchy: each may have a limit.
+void for_each_cgroup(const char* name, const std::function<void(const std::string&)>& look) {
   const auto membership = read_file("/proc/self/cgroup");
-  if (!membership) return 0;
+  if (!membership) return;
   const std::size_t begin = membership->starts_with("0::/") ? 0 : membership->find("\n0::/");
-  if (begin == std::string::npos) return 0;
+  if (begin == std::string::npos) return;
   const std::size_t path_begin = membership->find('/', begin);
   const std::size_t path_end = std::min(membership->find('\n', path_begin), membership->size());
   std::filesystem::path group = membership->substr(path_begin, path_end - path_begin);
-  unsigned cpus = 0;
   for (;; group = group.parent_path()) {
-    const auto text = read_file("/sys/fs/cgroup" + (group / "cpu.max").string());
-    const unsigned here = text ? cpus_of_cpu_max(*text) : 0;
-    if (here != 0) cpus = cpus == 0 ? here : std::min(cpus, here);
-    if (!group.has_relative_path()) return cpus;
+    if (const auto text = read_file("/sys/fs/cgroup" + (group / name).string())) look(*text);
+    if (!group.has_relative_path()) return;
   }
+}
+
+unsigned cgroup_cpus() {
+  unsigned cpus = 0;
+  for_each_cgroup("cpu.max", [&cpus](const std::string& text) {
+    const unsigned here = cpus_of_cpu_max(text);
+    if (here != 0) cpus = cpus == 0 ? here : std::min(cpus, here);
+  });
+  return cpus;
+}
+
+/// The least of what the machine has, the container may use and RLIMIT_AS allows.
+std::uint64_t usable_memory() {
+  std::uint64_t octets = std::numeric_limits<std::uint64_t>::max();
+  const long pages = ::sysconf(_SC_PHYS_PAGES);
+  const long page = ::sysconf(_SC_PAGESIZE);
+  if (pages > 0 && page > 0) {
+    octets = static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page);
+  }
+  for_each_cgroup("memory.max", [&octets](const std::string& text) {
+    std::uint64_t here = 0;  // "max" stands for none
+    const auto read = std::from_chars(text.data(), text.data() + text.size(), here);
+    if (read.ec == std::errc() && here > 0) octets = std::min(octets, here);
+  });
+  rlimit limit{};
+  if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
+    octets = std::min<std::uint64_t>(octets, limit.rlim_cur);
+  }
+  return octets;
 }
 
 std::size_t raised_descriptor_limit() {
@@ -135,9 +214,11 @@ Host this_host() {
   return Host{.read_file = read_file,
               .why_unreadable = why_unreadable,
               .why_no_directory = why_no_directory,
-              .readable_by_others = readable_by_others,
+              .exposure = exposure,
+              .find_user = find_user,
               .cpus = by_cgroup == 0 ? by_affinity : std::min(by_affinity, by_cgroup),
-              .descriptors = raised_descriptor_limit()};
+              .descriptors = raised_descriptor_limit(),
+              .memory = usable_memory()};
 }
 
 }  // namespace popbridge::app

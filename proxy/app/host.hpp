@@ -2,12 +2,26 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <expected>
 #include <functional>
+#include <limits>
 #include <string>
 #include <string_view>
 
+#include <sys/types.h>
+
 namespace popbridge::app {
+
+/// A user to become.
+struct Identity {
+  uid_t uid = 0;
+  gid_t gid = 0;
+  std::string name;  ///< whose further groups it has too; empty: none
+};
+
+/// How much of a file others than its owner may do.
+enum class Exposure { kNone, kGroupReads, kOthers };
 
 /// Everything that reading and checking settings may ask of the machine, so that both are plain
 /// functions and tests can put in a machine of their own.
@@ -18,10 +32,13 @@ struct Host {
   std::function<std::string(const std::string& path)> why_unreadable;
   /// Empty if `path` is a directory in which files can be made, else the reason.
   std::function<std::string(const std::string& path)> why_no_directory;
-  /// Whether users other than owner and group may read the file.
-  std::function<bool(const std::string& path)> readable_by_others;
+  /// kOthers: anybody may read it, or the group may write it.
+  std::function<Exposure(const std::string& path)> exposure;
+  /// NAME, UID, NAME:GROUP or UID:GID. The error is a sentence.
+  std::function<std::expected<Identity, std::string>(const std::string& text)> find_user;
   unsigned cpus = 1;               ///< this process may use; at least 1
   std::size_t descriptors = 1024;  ///< this process may have open
+  std::uint64_t memory = std::numeric_limits<std::uint64_t>::max();  ///< octets it may use
 };
 
 /// The real one. Raises the soft limit of open files to the hard one on the way.

@@ -42,7 +42,12 @@ inline constexpr std::array kOptions = std::to_array<Option>({
      "PEM file with the certificate authorities trusted for the upstream, instead of the system's.",
      "the system's"},
     {"upstream-timeout", Group::kUpstream, Form::kSingle, Scope::kEverywhere, "SECONDS",
-     "How long the upstream may go without any progress: connecting, answering, sending.", "60"},
+     "How long the upstream may go without any progress, answering or sending. A login has its "
+     "answer within this time.",
+     "60"},
+    {"connect-timeout", Group::kUpstream, Form::kSingle, Scope::kEverywhere, "SECONDS",
+     "Time for a connection to the upstream: name, address, TLS.",
+     "15, or --upstream-timeout if that is less"},
     {"upstream-keepalive", Group::kUpstream, Form::kSingle, Scope::kEverywhere, "SECONDS",
      "How long a logged-in upstream connection waits after QUIT for the same user with the same "
      "password, so that a poll need not log in; 0: it does not.",
@@ -78,11 +83,27 @@ inline constexpr std::array kOptions = std::to_array<Option>({
     {"idle-timeout", Group::kLimits, Form::kSingle, Scope::kEverywhere, "SECONDS",
      "Time without a command before a session ends, deleting nothing; RFC 1939 wants at least 600.",
      "600"},
+    {"tls-handshake-timeout", Group::kLimits, Form::kSingle, Scope::kEverywhere, "SECONDS",
+     "Time for a client's TLS handshake, from its connection or STLS on.",
+     "30, or --login-timeout if that is less"},
+    {"write-timeout", Group::kLimits, Form::kSingle, Scope::kEverywhere, "SECONDS",
+     "Time in which a client that an answer waits for takes not one octet of it.", "120"},
     {"drain-timeout", Group::kLimits, Form::kSingle, Scope::kEverywhere, "SECONDS",
      "Time for running commands to end after SIGTERM.", "8"},
     {"max-sessions", Group::kLimits, Form::kSingle, Scope::kEverywhere, "NUMBER",
      "Sessions open at the same time in the whole process.",
      "1000, or fewer if RLIMIT_NOFILE allows fewer"},
+    {"max-sessions-per-address", Group::kLimits, Form::kSingle, Scope::kEverywhere, "NUMBER",
+     "Of these, sessions of one client address (IPv6: of one /64).", "1000, all of them"},
+    {"max-logins-per-address", Group::kLimits, Form::kSingle, Scope::kEverywhere, "NUMBER",
+     "Of these, sessions that have not logged in; the oldest one that does nothing makes room for "
+     "a "
+     "new one.",
+     "250, a quarter of those, at least 20"},
+    {"max-login-delay", Group::kLimits, Form::kSingle, Scope::kEverywhere, "SECONDS",
+     "How long a login is held back at most after passwords of its address were refused (1, 2, 4 "
+     "... seconds); 0 for not at all.",
+     "15"},
     {"max-messages", Group::kLimits, Form::kSingle, Scope::kEverywhere, "NUMBER",
      "Messages in one maildrop, 8 octets of memory each; a larger folder is refused.", "1000000"},
     {"read-ahead", Group::kLimits, Form::kSingle, Scope::kEverywhere, "SIZE",
@@ -91,6 +112,11 @@ inline constexpr std::array kOptions = std::to_array<Option>({
      "1M"},
     {"read-ahead-total", Group::kLimits, Form::kSingle, Scope::kEverywhere, "SIZE",
      "How much that may be for all sessions together.", "64M"},
+    {"memory-limit", Group::kLimits, Form::kSingle, Scope::kEverywhere, "SIZE",
+     "Memory for all sessions, what is read ahead and --cache-memory together: octets, or with K, "
+     "M "
+     "or G. When it is used up, new clients are told to come later and reading waits.",
+     "512M, more for many sessions, less where there is less"},
     {"cache-memory", Group::kLimits, Form::kSingle, Scope::kEverywhere, "SIZE",
      "Memory for the UIDs and sizes of mailboxes seen before, so that the next session asks for "
      "changes only: octets, or with K, M or G; 0 for none.",
@@ -107,6 +133,10 @@ inline constexpr std::array kOptions = std::to_array<Option>({
      "Writes the conversation of each session, secrets and message text removed, to a file in this "
      "existing directory.",
      "off"},
+    {"user", Group::kGeneral, Form::kSingle, Scope::kEverywhere, "NAME[:GROUP]",
+     "Becomes this user, by name or number, once ports are bound and keys are read; for a start as "
+     "root.",
+     "stays who starts it"},
     {"config", Group::kGeneral, Form::kSingle, Scope::kNotInFile, "FILE",
      "Reads settings from a file of \"key = value\" lines; keys are flag names without the dashes.",
      "none"},

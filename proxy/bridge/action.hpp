@@ -19,9 +19,11 @@ namespace popbridge::bridge {
 
 /// Connect to the upstream server; answer with upstream_connected() or upstream_lost().
 /// `may_reuse`: a connection kept for just these credentials will do too: answer with
-/// upstream_reused().
+/// upstream_reused(). `login`: for a client that has not been accepted yet; connect_later() and
+/// refuse_login() are answers too.
 struct ConnectUpstream {
   bool may_reuse;
+  bool login;
 };
 /// Start TLS on the connected upstream socket (at once for imaps, after STARTTLS otherwise); answer
 /// with upstream_secured() or upstream_lost().
@@ -63,6 +65,12 @@ struct LoginRefused {
   pop3::ResponseCode code;
   std::string reason;
 };
+/// A connection got as far as the login: the server is there.
+struct UpstreamReached {};
+/// A connection came to nothing before that.
+struct UpstreamUnreachable {
+  std::string reason;
+};
 /// The upstream connection failed or was lost; the session may go on.
 struct UpstreamTrouble {
   std::string reason;
@@ -71,6 +79,11 @@ struct RetrievalFailed {
   std::uint32_t number;
   std::uint32_t uid;
   std::string reason;
+};
+/// QUIT is about to remove messages that the client asked for with RETR and was not given.
+struct DeletesUnread {
+  std::uint64_t messages;
+  std::string uids;  ///< the first of them
 };
 struct UpdateFailed {
   std::uint64_t asked;
@@ -89,8 +102,9 @@ struct SessionEnded {
   std::uint64_t wasted;      ///< those of them that it never took
 };
 
-using Action = std::variant<ConnectUpstream, SecureUpstream, CloseUpstream, KeepUpstream,
-                            SecureClient, CloseClient, LoginAccepted, LoginRefused, UpstreamTrouble,
-                            RetrievalFailed, UpdateFailed, SessionEnded>;
+using Action =
+    std::variant<ConnectUpstream, SecureUpstream, CloseUpstream, KeepUpstream, SecureClient,
+                 CloseClient, LoginAccepted, LoginRefused, UpstreamReached, UpstreamUnreachable,
+                 UpstreamTrouble, RetrievalFailed, DeletesUnread, UpdateFailed, SessionEnded>;
 
 }  // namespace popbridge::bridge

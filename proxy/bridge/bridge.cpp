@@ -13,8 +13,18 @@ namespace {
 constexpr Time kKeepAlive = std::chrono::minutes(9);
 /// Messages read ahead wait so long for a client that asks for nothing.
 constexpr Time kHeldPatience = std::chrono::seconds(30);
+/// So much longer the server may be silent at QUIT for each message to remove: many take it minutes
+/// in which most say nothing, and to ask again in the middle would double its work.
+constexpr Time kPatiencePerRemoval{2};
 /// A connection of an earlier session that is silent so long is dead: a new one is made.
 constexpr Time kReusePatience = std::chrono::seconds(5);
+/// A connection that was heard of within this time is alive: when it is silent, the server is slow.
+constexpr Time kFreshness = std::chrono::seconds(30);
+/// Fewer octets than these, without the end of a line, are no progress: an octet a second would
+/// keep a client for months.
+constexpr std::size_t kProgressOctets = 1024;
+/// How often within --write-timeout the client's progress is looked at.
+constexpr int kLooksAtClient = 4;
 
 }  // namespace
 
@@ -26,12 +36,14 @@ Bridge::Bridge(const Settings& settings, ReadAheadBudget& read_ahead, pop3::Poli
       now_(now),
       started_(now),
       client_activity_(now),
-      upstream_activity_(now) {}
+      upstream_activity_(now),
+      upstream_heard_(now),
+      client_took_(now) {}
 
 bool Bridge::step(Time now) {
   now_ = now;
   if (over_) return false;
-  if (client_.pending_output_size() < kStepOctets) fetches_.client_took();
+  if (client_.pending_output_size() < step_octets_) fetches_.client_took();
   check_deadlines();
   bool progress = over_;
   while (!over_ && take_upstream_event()) progress = true;
@@ -53,7 +65,7 @@ std::optional<Action> Bridge::next_action() {
 }
 
 bool Bridge::held() const {
-  return client_congested_ || client_.pending_output_size() >= kStepOctets;
+  return client_congested_ || client_.pending_output_size() >= step_octets_;
 }
 
 bool Bridge::wants_upstream_input() const {
@@ -61,23 +73,65 @@ bool Bridge::wants_upstream_input() const {
   return !(std::holds_alternative<Retrieving>(task_) && held());
 }
 
+std::size_t Bridge::memory_octets() const {
+  std::size_t octets = client_.memory_octets() + fetches_.anonymous_octets();
+  if (upstream_) octets += upstream_->memory_octets();
+  if (opening_) octets += opening_->memory_octets();
+  if (maildrop_) octets += maildrop_->memory_octets();
+  const auto* const retrieving = std::get_if<Retrieving>(&task_);
+  if (retrieving != nullptr && retrieving->retrieval != nullptr) {
+    octets += retrieving->retrieval->staged_octets();
+  }
+  return octets;
+}
+
 void Bridge::set_client_congested(bool congested, Time now) {
   if (client_congested_ == congested) return;
   client_congested_ = congested;
   // The server was not read meanwhile, so its silence was ours.
-  if (!congested) upstream_activity_ = now;
+  if (congested) return;
+  upstream_moved(now);
+  if (starved_) starved_ = now;
+}
+
+void Bridge::set_client_queued(std::size_t octets, Time now) {
+  if (octets < client_queued_ || client_queued_ == 0) client_took_ = now;
+  if (octets < client_queued_) client_activity_ = now;
+  client_queued_ = octets;
+}
+
+void Bridge::set_starved(bool starved, Time now) {
+  if (starved == starved_.has_value()) return;
+  if (starved) {
+    starved_ = now;
+    return;
+  }
+  opening_started_ += now - *starved_;
+  starved_.reset();
+  upstream_moved(now);
 }
 
 void Bridge::client_progressed(Time now) {
   client_activity_ = now;
+  client_took_ = now;
 }
 
-void Bridge::upstream_progressed(Time now) {
+void Bridge::upstream_progressed(Time now, std::size_t octets) {
+  upstream_heard_ = now;
+  upstream_suspect_ = false;
+  trickled_ += octets;
+  if (trickled_ >= kProgressOctets) upstream_moved(now);
+}
+
+void Bridge::upstream_moved(Time now) {
+  trickled_ = 0;
   upstream_activity_ = now;
+  if (link_ == Link::kReady) work_started_ = now;
 }
 
 void Bridge::client_secured() {
-  client_.tls_started();
+  client_handshake_.reset();
+  if (!client_.tls_active()) client_.tls_started();
 }
 
 // --- Time ---
@@ -97,17 +151,44 @@ bool Bridge::awaiting_upstream() const {
 }
 
 std::optional<Time> Bridge::upstream_deadline() const {
+  if (connect_at_) return connect_at_;
   if (bye_deadline_) return bye_deadline_;
   if (!awaiting_upstream()) {
     const bool resting = link_ == Link::kReady && std::holds_alternative<Idle>(task_);
     return resting ? std::optional(upstream_activity_ + kKeepAlive) : std::nullopt;
   }
-  // Until login is over octets do not count as progress: everything there is short.
-  const bool logging_in = link_ == Link::kConnecting ||
-                          (opening_ && opening_->phase() != UpstreamOpening::Phase::kMailbox);
+  if (starved_) return *starved_ + settings_.upstream_timeout;
+  if (link_ != Link::kReady) return opening_deadline();
+  // A connection that has not been heard of for long may be dead: then there is time for another.
   const Time patience =
-      reused_ ? std::min(kReusePatience, settings_.upstream_timeout) : settings_.upstream_timeout;
-  return (logging_in ? opening_started_ : upstream_activity_) + patience;
+      upstream_suspect_ ? settings_.upstream_timeout / 2 : settings_.upstream_timeout;
+  const auto* updating = std::get_if<Updating>(&task_);
+  const Time more =
+      updating == nullptr
+          ? Time{0}
+          : static_cast<Time::rep>(updating->update.to_remove().size()) * kPatiencePerRemoval;
+  return more + std::min(upstream_activity_ + patience, work_started_ + settings_.upstream_timeout);
+}
+
+// While a client logs in, or its command waits for a second connection.
+Time Bridge::opening_deadline() const {
+  const Time half = settings_.upstream_timeout / 2;
+  // Until login is over octets do not count as progress: everything there is short.
+  const bool logged_in = opening_ && opening_->phase() == UpstreamOpening::Phase::kMailbox;
+  if (reused_) {
+    return (logged_in ? upstream_activity_ : opening_started_) + std::min(kReusePatience, half);
+  }
+  const Time patience =
+      establishing_ ? settings_.connect_timeout : std::max(settings_.connect_timeout, half);
+  const Time deadline = logged_in ? upstream_activity_ + half : opening_started_ + patience;
+  if (std::holds_alternative<LoggingIn>(task_)) return deadline;
+  return std::min(deadline, work_started_ + settings_.upstream_timeout);
+}
+
+std::string_view Bridge::upstream_timeout_reason() const {
+  if (starved_) return "no memory for the answer within --upstream-timeout: see --memory-limit";
+  if (establishing_) return "no connection within --connect-timeout";
+  return "no answer within --upstream-timeout";
 }
 
 std::optional<Time> Bridge::client_deadline() const {
@@ -117,6 +198,12 @@ std::optional<Time> Bridge::client_deadline() const {
   }
   if (awaiting_upstream()) return std::nullopt;
   return client_activity_ + settings_.idle_timeout;
+}
+
+// An update goes on without its client.
+std::optional<Time> Bridge::write_deadline() const {
+  if (client_queued_ == 0 || std::holds_alternative<Updating>(task_)) return std::nullopt;
+  return client_took_ + settings_.write_timeout;
 }
 
 /// When what is held for a client that does nothing is given up.
@@ -129,35 +216,72 @@ std::optional<Time> Bridge::held_deadline() const {
 std::optional<Time> Bridge::next_deadline() const {
   if (over_) return std::nullopt;
   std::optional<Time> next;
-  for (const auto& deadline : {client_deadline(), upstream_deadline(), held_deadline()}) {
+  const auto not_later_than = [&next](const std::optional<Time>& deadline) {
     if (deadline && (!next || *deadline < *next)) next = deadline;
+  };
+  not_later_than(client_deadline());
+  not_later_than(upstream_deadline());
+  not_later_than(held_deadline());
+  if (client_handshake_) not_later_than(*client_handshake_ + settings_.tls_handshake_timeout);
+  if (const auto deadline = write_deadline()) {
+    not_later_than(deadline);
+    // The caller looks whether the client takes octets that the kernel holds.
+    not_later_than(now_ + settings_.write_timeout / kLooksAtClient);
   }
   return next;
 }
 
 void Bridge::check_deadlines() {
-  if (const auto deadline = upstream_deadline(); deadline && now_ >= *deadline) {
-    if (bye_deadline_) {
-      upstream_lost("server said BYE: " + bye_text_);
-    } else if (awaiting_upstream()) {
-      upstream_lost("no answer within --upstream-timeout");
-    } else {
-      upstream_->noop();
-      upstream_activity_ = now_;
-    }
-  }
+  check_upstream_deadline();
   if (over_) return;
+  if (connect_at_ && client_.end_is_near()) {
+    refuse_login({pop3::ResponseCode::kSysTemp, "login given up, try again later",
+                  "client left while its login had to wait"});
+  }
   // Others can use the memory, and so slow a client gains nothing by it.
   if (const auto deadline = held_deadline(); deadline && now_ >= *deadline) {
     fetches_.forget_guesses();
     prefetch_.stop();
     guesses_given_up_ = true;
   }
-  // RFC 1939 section 3: the autologout timer closes without removing and without an answer.
-  if (const auto deadline = client_deadline(); deadline && now_ >= *deadline) {
+  check_client_deadlines();
+}
+
+void Bridge::check_upstream_deadline() {
+  const auto deadline = upstream_deadline();
+  if (!deadline || now_ < *deadline) return;
+  if (connect_at_) {
+    connect_at_.reset();
+    connect_upstream(may_reuse_);
+  } else if (bye_deadline_) {
+    upstream_lost("server said BYE: " + bye_text_);
+  } else if (awaiting_upstream()) {
+    upstream_lost(std::string(upstream_timeout_reason()));
+  } else {
+    upstream_->noop();
+    upstream_activity_ = now_;
+  }
+}
+
+void Bridge::check_client_deadlines() {
+  if (client_handshake_ && now_ >= *client_handshake_ + settings_.tls_handshake_timeout) {
+    end_session("tls-handshake-timeout", false);
+  } else if (const auto writing = write_deadline(); writing && now_ >= *writing) {
+    end_session("write-timeout", false);
+  } else if (const auto deadline = client_deadline(); deadline && now_ >= *deadline) {
+    // RFC 1939 section 3: the autologout timer closes without removing and without an answer.
     // Before login there may be the answer to a PASS that took the server too long: it still goes.
     end_session(maildrop_ ? "idle-timeout" : "login-timeout", !maildrop_);
   }
+}
+
+/// A command of the client that needs the server begins: it waits so long and no longer, a second
+/// connection included.
+void Bridge::begin_work() {
+  reconnected_ = false;
+  work_started_ = now_;
+  trickled_ = 0;
+  upstream_suspect_ = now_ - upstream_heard_ > kFreshness;
 }
 
 // --- Task and end ---

@@ -67,12 +67,22 @@ class Bridge {
   /// It proves itself by what it says of the mailbox; if it fails in any way, a new connection is
   /// asked for.
   void upstream_reused(imap::ClientSession engine, std::optional<KeptMailbox> mailbox);
+  /// Instead of connecting for a login: it has to wait, and ConnectUpstream is asked for again at
+  /// `until`; unless the client leaves before, or says that it will send nothing more.
+  void connect_later(Time until);
+  /// Instead of connecting for a login: this is the answer to it.
+  void refuse_login(const Failure& failure);
   /// Octets arrived from upstream and are in its engine: it is alive.
-  void upstream_progressed(Time now);
+  void upstream_progressed(Time now, std::size_t octets);
   /// The connection could not be made, was closed or failed. `reason` for the log.
   void upstream_lost(const std::string& reason);
+  /// TLS with the client begins without STLS: this is a TLS port.
+  void client_handshake_begins() { client_handshake_ = now_; }
   void client_secured();
-  /// The client took octets of an answer.
+  /// So many octets were given to the client's stream and not taken by the client. Fewer than
+  /// before: it reads.
+  void set_client_queued(std::size_t octets, Time now);
+  /// The client has taken octets of an answer.
   void client_progressed(Time now);
   /// The client's connection is dead: nothing can be answered any more. An update that QUIT began
   /// is still carried to its end. `reason`: static storage.
@@ -82,6 +92,8 @@ class Bridge {
   /// The client's side has too much queued, or no longer so (watermarks are the session's
   /// business).
   void set_client_congested(bool congested, Time now);
+  /// There is no memory for more octets from upstream; or there is again. Their silence is ours.
+  void set_starved(bool starved, Time now);
   /// The process is stopping: end now if idle, else after the running command.
   void drain();
 
@@ -92,9 +104,15 @@ class Bridge {
     return std::holds_alternative<Retrieving>(task_) || fetches_.outstanding().messages > 0;
   }
   [[nodiscard]] bool over() const { return over_; }
+  /// Octets of memory that the session's buffers and lists take, without what is read ahead, which
+  /// its budget counts.
+  [[nodiscard]] std::size_t memory_octets() const;
+  /// Memory is short: answers are made in small steps.
+  void set_thrifty(bool on) { step_octets_ = on ? kThriftyStepOctets : kStepOctets; }
 
   /// Octets of answers made in one step at most, before they must be written out.
   static constexpr std::size_t kStepOctets = 64 * 1024;
+  static constexpr std::size_t kThriftyStepOctets = 8 * 1024;
 
  private:
   /// No command is running.
@@ -125,7 +143,7 @@ class Bridge {
   /// The upstream connection.
   enum class Link {
     kNone,        ///< there is none
-    kConnecting,  ///< ConnectUpstream was asked for
+    kConnecting,  ///< ConnectUpstream was asked for, or will be at connect_at_
     kOpening,     ///< opening_ is at work
     kReady,       ///< mailbox selected
   };
@@ -157,7 +175,8 @@ class Bridge {
   void judge_read_ahead(Retrieving& retrieving);
   void begin_probe(Retrieving& retrieving);
   void finish_retrieval(const Retrieving& retrieving, std::uint64_t octets_sent);
-  void fail_retrieval(const Retrieving& retrieving, const Failure& failure);
+  /// `gone`: it is no message of the mailbox any more.
+  void fail_retrieval(const Retrieving& retrieving, const Failure& failure, bool gone = false);
   void end_retrieval(const Retrieving& retrieving);
   void read_ahead();
   void read_ahead_pipelined();
@@ -185,7 +204,14 @@ class Bridge {
   [[nodiscard]] bool awaiting_upstream() const;
   [[nodiscard]] bool held() const;
   [[nodiscard]] std::optional<Time> upstream_deadline() const;
+  [[nodiscard]] Time opening_deadline() const;
+  [[nodiscard]] std::string_view upstream_timeout_reason() const;
   [[nodiscard]] std::optional<Time> client_deadline() const;
+  [[nodiscard]] std::optional<Time> write_deadline() const;
+  void check_upstream_deadline();
+  void check_client_deadlines();
+  void begin_work();
+  void upstream_moved(Time now);
   void set_task(Task task);
   void end_session(std::string_view reason, bool flush);
   void store_learned();
@@ -218,6 +244,8 @@ class Bridge {
   bool reused_ = false;               ///< opening_ works on a connection of an earlier session
   bool clean_quit_ = false;           ///< QUIT was answered +OK
   bool reconnected_ = false;          ///< for the client's command that is running
+  bool may_reuse_ = false;            ///< of the last ConnectUpstream
+  std::optional<Time> connect_at_;    ///< a login that has to wait
   std::optional<Time> bye_deadline_;  ///< the server said BYE: until when to wait for more
   std::string bye_text_;
 
@@ -226,6 +254,16 @@ class Bridge {
   Time client_activity_;
   Time upstream_activity_;
   Time opening_started_{};
+  Time work_started_{};            ///< the client's command waits for the server's first word
+  Time upstream_heard_;            ///< the last octet
+  std::size_t trickled_ = 0;       ///< octets since upstream_activity_
+  bool upstream_suspect_ = false;  ///< it was long silent when the command was sent
+  bool establishing_ = false;      ///< the connection is not there yet, or its TLS
+  std::optional<Time> starved_;    ///< since when there is no memory
+  std::optional<Time> client_handshake_;  ///< since when TLS with the client is being set up
+  std::size_t client_queued_ = 0;
+  std::size_t step_octets_ = kStepOctets;
+  Time client_took_;  ///< when the client last took octets, or had none to take
   bool client_congested_ = false;
   bool client_gone_ = false;  ///< lost while an update was running
   bool draining_ = false;

@@ -1,4 +1,5 @@
 // The client's commands.
+#include <cstddef>
 #include <string>
 #include <utility>
 
@@ -9,6 +10,9 @@
 namespace popbridge::bridge {
 namespace {
 
+/// Octets of UIDs that a log line shows.
+constexpr std::size_t kUidsInLog = 100;
+
 std::string count_of(std::uint64_t count, std::string_view thing) {
   return std::to_string(count) + ' ' + std::string(thing) + (count == 1 ? "" : "s");
 }
@@ -16,7 +20,9 @@ std::string count_of(std::uint64_t count, std::string_view thing) {
 }  // namespace
 
 bool Bridge::take_client_event() {
-  if (!std::holds_alternative<Idle>(task_) || held()) return false;
+  // What nobody can answer any more ends at once, however slowly the client reads.
+  const bool is_over = client_.state() == pop3::State::kOver;
+  if (!std::holds_alternative<Idle>(task_) || (held() && !is_over)) return false;
   const std::size_t pending = client_.pending_output_size();
   std::optional<pop3::Event> event = client_.next_event();
   // Commands that the engine answers itself are activity too.
@@ -29,7 +35,10 @@ bool Bridge::take_client_event() {
 void Bridge::on_client_event(pop3::Event& event) {
   std::visit(Overloaded{
                  [&](pop3::LoginRequest& request) { on_login_request(request); },
-                 [&](const pop3::StartTls&) { actions_.emplace_back(SecureClient{}); },
+                 [&](const pop3::StartTls&) {
+                   client_handshake_ = now_;
+                   actions_.emplace_back(SecureClient{});
+                 },
                  [&](const pop3::Stat&) {
                    client_.reply_ok(std::to_string(maildrop_->live_count()) + ' ' +
                                     std::to_string(maildrop_->live_octets()));
@@ -53,7 +62,7 @@ void Bridge::on_login_request(pop3::LoginRequest& request) {
   user_ = std::move(request.user);
   password_ = std::move(request.password);
   mechanism_ = request.mechanism;
-  reconnected_ = false;
+  begin_work();
   task_ = LoggingIn{};
   connect_upstream(settings_.upstream_keepalive.count() > 0);
 }
@@ -81,7 +90,7 @@ void Bridge::on_list(std::optional<pop3::MessageNumber> number, bool unique_ids)
 void Bridge::continue_listing(Listing& listing) {
   ListLine line;
   for (; listing.next <= maildrop_->capacity(); ++listing.next) {
-    if (client_.pending_output_size() >= kStepOctets) return;
+    if (client_.pending_output_size() >= step_octets_) return;
     const pop3::MessageNumber number(listing.next);
     if (maildrop_->is_live(number)) client_.line(list_line(line, number, listing.unique_ids));
   }
@@ -97,7 +106,7 @@ void Bridge::on_retrieve(pop3::MessageNumber number, std::optional<std::uint64_t
                                                      : "no such message");
     return;
   }
-  reconnected_ = false;
+  begin_work();
   task_ = Retrieving{request_for({number, top_lines})};
   retrieve(std::get<Retrieving>(task_));
 }
@@ -112,7 +121,9 @@ void Bridge::on_delete(pop3::MessageNumber number) {
   } else {
     maildrop_->mark_deleted(number);
     fetches_.forget(maildrop_->uid(number));
-    client_.reply_ok("message " + std::to_string(number.value()) + " is marked deleted");
+    client_.reply_ok(
+        "message " + std::to_string(number.value()) + " is marked deleted" +
+        (maildrop_->is_undelivered(number) ? ", though it could not be delivered" : ""));
   }
 }
 
@@ -127,7 +138,12 @@ void Bridge::on_quit() {
     client_.reply_ok("bye");
     return;
   }
-  reconnected_ = false;
+  // Allowed (RFC 1939 has no such condition, and a person may want it), but never in silence.
+  const imap::UidSet unread = maildrop_->deleted_undelivered();
+  if (!unread.empty()) {
+    actions_.emplace_back(DeletesUnread{unread.size(), unread.chunks(kUidsInLog).front()});
+  }
+  begin_work();
   fetches_.clear();
   task_ = Updating{std::move(update)};
   start_upstream_work();

@@ -117,8 +117,11 @@ void Bridge::finish_retrieval(const Retrieving& retrieving, std::uint64_t octets
   read_ahead();
 }
 
-void Bridge::fail_retrieval(const Retrieving& retrieving, const Failure& failure) {
+void Bridge::fail_retrieval(const Retrieving& retrieving, const Failure& failure, bool gone) {
   upstream_doubted_ = true;
+  if (!gone && !retrieving.request.top_lines) {
+    maildrop_->mark_undelivered(retrieving.request.number);
+  }
   const Retrieval* const retrieval = retrieving.retrieval;
   const bool broken = retrieval != nullptr && retrieval->state() == Retrieval::State::kBroken;
   actions_.emplace_back(
@@ -163,8 +166,10 @@ void Bridge::on_probe_event(Retrieving& retrieving, const imap::Event& event) {
   reconnected_ = false;
   const Failure failure = retrieving.retrieval->failure();
   if (gone) {
-    fail_retrieval(retrieving, {pop3::ResponseCode::kNone, "message was removed by another client",
-                                "message was expunged by another client"});
+    fail_retrieval(retrieving,
+                   {pop3::ResponseCode::kNone, "message was removed by another client",
+                    "message was expunged by another client"},
+                   true);
   } else {
     fail_retrieval(retrieving, failure);
   }

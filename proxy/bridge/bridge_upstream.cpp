@@ -27,8 +27,22 @@ Failure generation_failure() {
 void Bridge::connect_upstream(bool may_reuse) {
   link_ = Link::kConnecting;
   opening_started_ = now_;
-  upstream_activity_ = now_;
-  actions_.emplace_back(ConnectUpstream{may_reuse});
+  upstream_moved(now_);
+  establishing_ = true;
+  upstream_suspect_ = false;
+  may_reuse_ = may_reuse;
+  actions_.emplace_back(ConnectUpstream{may_reuse, !maildrop_});
+}
+
+void Bridge::connect_later(Time until) {
+  if (over_ || link_ != Link::kConnecting) return;
+  connect_at_ = until;
+}
+
+void Bridge::refuse_login(const Failure& failure) {
+  if (over_ || link_ != Link::kConnecting) return;
+  drop_upstream(false);
+  fail_task(failure);
 }
 
 void Bridge::upstream_connected(std::string tag_prefix) {
@@ -36,6 +50,7 @@ void Bridge::upstream_connected(std::string tag_prefix) {
   upstream_.emplace(std::move(tag_prefix));
   opening_.emplace(settings_, *upstream_, user_, password_, !maildrop_);
   link_ = Link::kOpening;
+  establishing_ = settings_.upstream_security != UpstreamSecurity::kInsecure;
   if (settings_.upstream_security == UpstreamSecurity::kTls) {
     actions_.emplace_back(SecureUpstream{});
   }
@@ -46,12 +61,14 @@ void Bridge::upstream_reused(imap::ClientSession engine, std::optional<KeptMailb
   upstream_.emplace(std::move(engine));
   opening_.emplace(settings_, *upstream_, user_, password_, true);
   link_ = Link::kOpening;
+  establishing_ = false;
   reused_ = true;
   if (mailbox && now_ - mailbox->opened_at >= kKeptMailboxLife) mailbox.reset();
   opening_->begin_logged_in(std::move(mailbox));
 }
 
 void Bridge::upstream_secured() {
+  establishing_ = false;
   if (!opening_ || opening_->phase() != UpstreamOpening::Phase::kHandshake) return;
   upstream_->tls_started();
   opening_->on_tls_started();
@@ -73,6 +90,7 @@ void Bridge::drop_upstream(bool say_goodbye) {
   if (fetches_.guesses_under_way()) prefetch_.on_guesses_lost();
   fetches_.connection_lost();
   bye_deadline_.reset();
+  connect_at_.reset();
   link_ = Link::kNone;
   actions_.emplace_back(std::move(close));
 }
@@ -80,14 +98,20 @@ void Bridge::drop_upstream(bool say_goodbye) {
 void Bridge::upstream_lost(const std::string& reason) {
   if (over_ || link_ == Link::kNone) return;
   const bool was_ready = link_ == Link::kReady;
+  const bool reached =
+      was_ready || (opening_ && opening_->phase() >= UpstreamOpening::Phase::kLogin);
+  if (!reached && !reused_) actions_.emplace_back(UpstreamUnreachable{reason});
   drop_upstream(false);
   if (std::exchange(reused_, false)) {
+    const Time begun = opening_started_;  // the client has been waiting since then
     connect_upstream(false);
+    opening_started_ = begun;
     return;
   }
   if (!std::holds_alternative<LoggingIn>(task_)) actions_.emplace_back(UpstreamTrouble{reason});
   // What was begun on a connection that had worked is begun again once, on another one.
-  const bool again = was_ready && !reconnected_;
+  const bool again =
+      was_ready && !reconnected_ && now_ < work_started_ + settings_.upstream_timeout;
   if (auto* retrieving = std::get_if<Retrieving>(&task_)) {
     // What was read ahead for its sake is gone with the connection.
     if (retrieving->retrieval == nullptr) make_retrieval(*retrieving);
@@ -117,6 +141,7 @@ void Bridge::start_upstream_work() {
     connect_upstream(false);
     return;
   }
+  trickled_ = 0;
   upstream_activity_ = now_;
   if (auto* retrieving = std::get_if<Retrieving>(&task_)) {
     retrieving->probe.reset();
@@ -138,6 +163,7 @@ bool Bridge::take_upstream_event() {
 }
 
 void Bridge::on_upstream_event(const imap::Event& event) {
+  if (!std::holds_alternative<imap::BodyChunk>(event)) upstream_moved(now_);
   watch_throttling(event);
   if (const auto* fatal = std::get_if<imap::Fatal>(&event)) {
     std::string reason(imap::sentence(fatal->error));
@@ -208,6 +234,11 @@ void Bridge::on_opening_event(const imap::Event& event) {
   const UpstreamOpening::Phase before = opening_->phase();
   opening_->on_event(event);
   if (opening_->phase() == before) return;
+  // A server that says why it cannot be used is there, too.
+  if (before < UpstreamOpening::Phase::kLogin &&
+      opening_->phase() >= UpstreamOpening::Phase::kLogin) {
+    actions_.emplace_back(UpstreamReached{});
+  }
   if (opening_->phase() == UpstreamOpening::Phase::kHandshake) {
     actions_.emplace_back(SecureUpstream{});
   } else if (opening_->phase() == UpstreamOpening::Phase::kOpen) {

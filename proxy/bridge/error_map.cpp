@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <span>
 #include <string_view>
 #include <utility>
 
@@ -17,6 +18,17 @@ bool contains_folded(std::string_view text, std::string_view lower_case_part) {
     return std::tolower(static_cast<unsigned char>(in_text)) == in_part;
   };
   return !std::ranges::search(text, lower_case_part, same).empty();
+}
+
+bool contains_any(const std::string& text, std::span<const std::string_view> parts) {
+  return std::ranges::any_of(parts,
+                             [&](std::string_view part) { return contains_folded(text, part); });
+}
+
+/// Codes that a text about trying again later does not change.
+bool says_more_than_its_text(Code code) {
+  return code == Code::kInUse || code == Code::kAuthenticationFailed ||
+         code == Code::kAuthorizationFailed || code == Code::kExpired;
 }
 
 /// Codes that say the same at every stage; kNone means the stage decides.
@@ -61,14 +73,38 @@ ResponseCode common_code(Code code) {
   return ResponseCode::kNone;
 }
 
-ResponseCode login_code(imap::Status status, const imap::ResponseCode& said) {
+/// Servers that say with words only that it is their fault: Microsoft's "Server Unavailable. 15",
+/// Gmail's "Lookup failed" and "System error", Courier's "Temporary problem".
+bool sounds_like_a_server_fault(const std::string& text) {
+  static constexpr std::array<std::string_view, 9> kWords = {
+      "unavailable",     "temporar",      "system error", "server error", "internal error",
+      "internal server", "lookup failed", "timed out",    "timeout"};
+  return contains_any(text, kWords);
+}
+
+/// What a NO is about that names one of these: the account or the password.
+bool may_be_about_credentials(const imap::ResponseCode& said) {
+  static constexpr std::array<Code, 7> kCodes = {Code::kNone,
+                                                 Code::kAlert,
+                                                 Code::kAuthenticationFailed,
+                                                 Code::kAuthorizationFailed,
+                                                 Code::kExpired,
+                                                 Code::kNonExistent,
+                                                 Code::kCapability};
+  if (std::ranges::find(kCodes, said.code) != kCodes.end()) return true;
+  // Any other may be anything; but Gmail's WEBALERT is about the account.
+  return said.code == Code::kOther && contains_folded(said.text, "webalert");
+}
+
+ResponseCode login_code(imap::Status status, const imap::ResponseCode& said,
+                        const std::string& text) {
   // BAD means that the server did not take the command as one, not that the password is wrong.
   if (status == imap::Status::kBad) return ResponseCode::kSysTemp;
   const ResponseCode common = common_code(said.code);
   if (common != ResponseCode::kNone) return common;
-  // A reason that we do not know may be anything; but Gmail's WEBALERT is about the account.
-  const bool unknown = said.code == Code::kOther && !contains_folded(said.text, "webalert");
-  return unknown ? ResponseCode::kSysTemp : ResponseCode::kAuth;
+  if (!may_be_about_credentials(said)) return ResponseCode::kSysTemp;
+  const bool fault = !says_more_than_its_text(said.code) && sounds_like_a_server_fault(text);
+  return fault ? ResponseCode::kSysTemp : ResponseCode::kAuth;
 }
 
 ResponseCode select_code(Code code, const std::string& text) {
@@ -81,12 +117,6 @@ ResponseCode select_code(Code code, const std::string& text) {
   // Coremail (163.com) wants an ID command of a client it knows.
   return missing || contains_folded(text, "unsafe login") ? ResponseCode::kSysPerm
                                                           : ResponseCode::kSysTemp;
-}
-
-/// Codes that a text about trying again later does not change.
-bool says_more_than_its_text(Code code) {
-  return code == Code::kInUse || code == Code::kAuthenticationFailed ||
-         code == Code::kAuthorizationFailed || code == Code::kExpired;
 }
 
 std::string_view stage_text(Stage stage) {
@@ -116,8 +146,7 @@ bool sounds_throttled(const std::string& text) {
                                                              "backoff time",
                                                              "maximum number of connections",
                                                              "try again later"};
-  return std::ranges::any_of(kWords,
-                             [&](std::string_view word) { return contains_folded(text, word); });
+  return contains_any(text, kWords);
 }
 
 Failure map_failure(Stage stage, imap::Status status, const imap::ResponseCode& code,
@@ -132,7 +161,7 @@ Failure map_failure(Stage stage, imap::Status status, const imap::ResponseCode& 
   } else {
     switch (stage) {
       case Stage::kLogin:
-        failure.code = login_code(status, code);
+        failure.code = login_code(status, code, text);
         break;
       case Stage::kSelect:
         failure.code = select_code(code.code, text);

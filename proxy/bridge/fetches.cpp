@@ -28,6 +28,11 @@ bool is_running(const Retrieval& retrieval) {
 
 }  // namespace
 
+Fetches::~Fetches() {
+  for (const Owned& fetch : fetches_) budget_.give_back(fetch->reserved);
+  client_took();
+}
+
 // --- The list ---
 
 Retrieval* Fetches::find(const RetrievalRequest& request) {
@@ -53,11 +58,13 @@ bool Fetches::read_ahead(const RetrievalRequest& request, bool pipelined) {
   const bool there = std::ranges::any_of(
       fetches_, [&](const Owned& fetch) { return fetch->retrieval.request().uid == request.uid; });
   if (there || awaits_answer(request.uid)) return true;
-  auto fetch = std::make_unique<Fetch>(request);
-  fetch->pipelined = pipelined;
-  if (!reserve(*fetch, request.expected_octets())) return false;
+  Fetch& fetch = *fetches_.emplace_back(std::make_unique<Fetch>(request));
+  fetch.pipelined = pipelined;
+  if (!reserve(fetch, request.expected_octets())) {
+    fetches_.pop_back();
+    return false;
+  }
   ++outstanding_.messages;
-  fetches_.push_back(std::move(fetch));
   return true;
 }
 
@@ -112,16 +119,23 @@ void Fetches::end_reservation(Fetch& fetch) {
 
 template <typename Condition>
 void Fetches::remove_if(Condition condition) {
+  // An awaited one ends only with its answer, or with its connection.
+  const auto unanswered = [](const Fetch& fetch) {
+    return fetch.reserved > 0 && fetch.sent && is_running(fetch.retrieval);
+  };
+  // Nothing may fail once some are taken out.
+  const auto more = std::ranges::count_if(
+      fetches_, [&](const Owned& fetch) { return condition(*fetch) && unanswered(*fetch); });
+  forgotten_.reserve(forgotten_.size() + static_cast<std::size_t>(more));
   std::erase_if(fetches_, [&](const Owned& fetch) {
     if (!condition(*fetch)) return false;
+    if (unanswered(*fetch)) {
+      forgotten_.emplace_back(fetch->retrieval.request().uid, fetch->retrieval.command());
+    }
     if (fetch->reserved > 0) {
       wasted_octets_ += fetch->received;
       budget_.give_back(fetch->reserved);
       end_reservation(*fetch);
-      // An awaited one ends only with its answer, or with its connection.
-      if (fetch->sent && is_running(fetch->retrieval)) {
-        forgotten_.emplace_back(fetch->retrieval.request().uid, fetch->retrieval.command());
-      }
     }
     if (line_owner_ == fetch.get()) line_owner_ = nullptr;
     if (part_owner_ == fetch.get()) part_owner_ = nullptr;

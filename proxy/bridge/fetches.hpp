@@ -34,7 +34,7 @@ class Fetches {
       : budget_(budget), window_octets_(window_octets) {}
   Fetches(const Fetches&) = delete;
   Fetches& operator=(const Fetches&) = delete;
-  ~Fetches() { clear(); }
+  ~Fetches();  ///< gives back its part of the budget
 
   /// What was read ahead for this request: the same, or all of the message for the top of it.
   /// Nullptr: nothing. Valid until it is removed.
@@ -79,6 +79,8 @@ class Fetches {
   /// Once after a message was much larger than the server had listed it.
   [[nodiscard]] bool take_size_lied() { return std::exchange(size_lied_, false); }
 
+  /// Octets of parts that are kept until it is known whose they are.
+  [[nodiscard]] std::uint64_t anonymous_octets() const { return anonymous_octets_; }
   /// Octets read ahead, and those of them that no client was given.
   [[nodiscard]] std::uint64_t read_ahead_octets() const { return read_ahead_octets_; }
   [[nodiscard]] std::uint64_t wasted_octets() const { return wasted_octets_; }

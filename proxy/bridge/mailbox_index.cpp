@@ -20,6 +20,13 @@ std::string_view sentence(IndexError error) {
   return {};
 }
 
+std::size_t MailboxIndex::memory_octets() const {
+  // A vector that grows is there twice for a moment, the new one twice as large.
+  const bool grows = found_.size() + kReadMessages > found_.capacity();
+  const std::size_t messages = found_.empty() ? 0 : found_.capacity() * (grows ? 3 : 1);
+  return messages * sizeof(Found) + found_.size() * 2 * sizeof(std::uint32_t);
+}
+
 void MailboxIndex::on_exists(std::uint32_t count) {
   exists_ = count;
   exists_known_ = true;

@@ -49,6 +49,9 @@ class MailboxIndex {
     return known.uid_validity() != uid_validity_ || (uid_next_ && *uid_next_ <= known.last_uid());
   }
   [[nodiscard]] bool too_many() const { return found_.size() > max_messages_; }
+  /// Octets of memory it takes, or will when a little more is listed, the maildrop made of it
+  /// included.
+  [[nodiscard]] std::size_t memory_octets() const;
 
   /// What moved up to now does not concern the listing that is asked for now: EXISTS is what it
   /// must cover, and the numbers are those of today.
@@ -82,6 +85,9 @@ class MailboxIndex {
   [[nodiscard]] bool merge();
   [[nodiscard]] bool numbers_follow_uids() const;
   [[nodiscard]] bool misnumbered() const;
+
+  /// Messages that one read brings at most.
+  static constexpr std::size_t kReadMessages = 1024;
 
   std::size_t max_messages_;
   std::vector<Found> found_;

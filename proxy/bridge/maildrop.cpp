@@ -67,6 +67,11 @@ void Maildrop::mark_retrieved(pop3::MessageNumber number) {
   mark(retrieved_, number.value());
 }
 
+void Maildrop::mark_undelivered(pop3::MessageNumber number) {
+  assert(is_known(number));
+  mark(undelivered_, number.value());
+}
+
 void Maildrop::unmark_all() {
   for (std::uint32_t number = 1; number <= deleted_.size(); ++number) {
     if (!marked(deleted_, number)) continue;
@@ -80,6 +85,7 @@ Maildrop Maildrop::without_marks() const {
   Maildrop fresh = *this;
   fresh.unmark_all();
   fresh.retrieved_ = {};
+  fresh.undelivered_ = {};
   return fresh;
 }
 
@@ -87,6 +93,15 @@ imap::UidSet Maildrop::deleted() const {
   imap::UidSet set;
   for (std::uint32_t number = 1; number <= deleted_.size(); ++number) {
     if (marked(deleted_, number)) set.add(uid(pop3::MessageNumber(number)));
+  }
+  return set;
+}
+
+imap::UidSet Maildrop::deleted_undelivered() const {
+  imap::UidSet set;
+  for (std::uint32_t value = 1; value <= undelivered_.size(); ++value) {
+    const pop3::MessageNumber number(value);
+    if (is_undelivered(number) && !is_live(number)) set.add(uid(number));
   }
   return set;
 }

@@ -48,12 +48,25 @@ class Maildrop {
   void mark_deleted(pop3::MessageNumber number);
   /// The message was sent whole by RETR.
   void mark_retrieved(pop3::MessageNumber number);
+  /// RETR failed, and the message may still be there.
+  void mark_undelivered(pop3::MessageNumber number);
+  /// Such a failure, and no RETR since that sent it whole.
+  [[nodiscard]] bool is_undelivered(pop3::MessageNumber number) const {
+    return marked(undelivered_, number.value()) && !marked(retrieved_, number.value());
+  }
   /// RSET: nothing is marked deleted any more.
   void unmark_all();
+  /// Octets of memory it takes, the snapshot included, whoever else shares it.
+  [[nodiscard]] std::size_t memory_octets() const {
+    return (mailbox_ ? mailbox_->memory() : 0) + shown_before_hidden_.capacity() * 4 +
+           (deleted_.capacity() + retrieved_.capacity()) / 8;
+  }
   /// The same messages for a session that has done nothing yet.
   [[nodiscard]] Maildrop without_marks() const;
 
   [[nodiscard]] imap::UidSet deleted() const;
+  /// Those of deleted() that is_undelivered().
+  [[nodiscard]] imap::UidSet deleted_undelivered() const;
   /// Sent whole by RETR and not marked deleted.
   [[nodiscard]] imap::UidSet retrieved_and_kept() const;
 
@@ -75,6 +88,7 @@ class Maildrop {
   std::uint64_t live_octets_ = 0;
   Marks deleted_;
   Marks retrieved_;
+  Marks undelivered_;
 };
 
 }  // namespace popbridge::bridge

@@ -98,6 +98,12 @@ void Retrieval::on_event(const imap::Event& event, imap::ClientSession& upstream
              event);
 }
 
+std::uint64_t Retrieval::staged_octets() const {
+  std::uint64_t octets = 0;
+  for (const Staged& part : staged_) octets += part.octets.capacity();
+  return octets;
+}
+
 bool Retrieval::wants(imap::Section section) const {
   if (full_done_) return false;
   const bool staged_already =

@@ -43,7 +43,14 @@ struct Settings {
   std::chrono::milliseconds login_timeout{60'000};
   /// Without a command, and without progress of an answer (RFC 1939 section 3: at least 10 min).
   std::chrono::milliseconds idle_timeout{600'000};
-  /// Without progress upstream: connecting, each answer, each piece of a message.
+  /// For TLS with the client, on a TLS port from the connection on, else from STLS on.
+  std::chrono::milliseconds tls_handshake_timeout{30'000};
+  /// Octets wait for the client and it takes none.
+  std::chrono::milliseconds write_timeout{120'000};
+  /// From the name of the upstream to TLS with it, however many addresses it has.
+  std::chrono::milliseconds connect_timeout{15'000};
+  /// Without progress upstream: each answer, each piece of a message. While a client logs in half
+  /// of it, for the login and then for the mailbox, so that it has its answer within this time.
   std::chrono::milliseconds upstream_timeout{60'000};
   /// So long an upstream connection waits after QUIT for the same login; 0: it does not.
   std::chrono::milliseconds upstream_keepalive{0};

@@ -30,6 +30,12 @@ void UpstreamOpening::fail(Failure failure, bool upstream_usable) {
   phase_ = Phase::kFailed;
 }
 
+std::size_t UpstreamOpening::memory_octets() const {
+  // Out of a known list a new one is made.
+  const std::size_t known = known_ ? 2 * known_->memory() : 0;
+  return index_.memory_octets() + known + (warm_ ? warm_->memory_octets() : 0);
+}
+
 void UpstreamOpening::begin_logged_in(std::optional<KeptMailbox> mailbox) {
   if (!mailbox) {
     open_mailbox();

@@ -26,7 +26,7 @@ namespace popbridge::bridge {
 /// before the server has accepted the login; what was found out is kept there.
 class UpstreamOpening {
  public:
-  enum class Phase {
+  enum class Phase {  // in this order
     kGreeting,
     kCapability,
     kStartTls,
@@ -55,6 +55,8 @@ class UpstreamOpening {
   void on_tls_started();
 
   [[nodiscard]] Phase phase() const { return phase_; }
+  /// Octets of memory that the listing takes so far.
+  [[nodiscard]] std::size_t memory_octets() const;
   /// In kFailed.
   [[nodiscard]] const Failure& failure() const { return failure_; }
   /// In kFailed: the server refused these credentials or this mailbox, and still talks to us.

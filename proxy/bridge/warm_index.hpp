@@ -49,6 +49,10 @@ class WarmIndex {
   void distrust() { distrusted_ = true; }
 
   [[nodiscard]] State state() const { return state_; }
+  /// Octets of memory that what was told of messages takes, also while it grows.
+  [[nodiscard]] std::size_t memory_octets() const {
+    return 3 * (rows_.capacity() * sizeof(Row) + flagged_.capacity() * sizeof(imap::UidSet::Range));
+  }
   // In kDone:
   /// All messages; the snapshot given where nothing has changed.
   [[nodiscard]] const SnapshotPtr& snapshot() const { return snapshot_; }

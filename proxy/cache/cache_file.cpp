@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <exception>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -255,15 +256,27 @@ void CacheFile::run() {
     pending_memory_ = 0;
     if (batch.empty()) return;
     lock.unlock();
-    const auto written = write(batch);
+    const auto written = try_to_write(batch);
     lock.lock();
     if (written) continue;
     broken_ = true;
     pending_.clear();
-    logger_.write(Level::kWarning,
-                  trouble("cache-file-ignored", settings_.path, written.error().text)
-                      .field("advice", "see whether the disk is full or broken; restart then"));
+    try {
+      logger_.write(Level::kWarning,
+                    trouble("cache-file-ignored", settings_.path, written.error().text)
+                        .field("advice", "see whether the disk is full or broken; restart then"));
+    } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): the file is a help only
+    }
     return;
+  }
+}
+
+/// On a thread of its own, where nobody catches.
+std::expected<void, SqliteError> CacheFile::try_to_write(const Pending& pending) {
+  try {
+    return write(pending);
+  } catch (const std::exception&) {
+    return std::unexpected(SqliteError{SQLITE_NOMEM, "out of memory"});
   }
 }
 

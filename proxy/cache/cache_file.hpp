@@ -56,6 +56,7 @@ class CacheFile {
   [[nodiscard]] std::size_t room_after_pruning() const {
     return settings_.limit - settings_.limit / 8;
   }
+  [[nodiscard]] std::expected<void, SqliteError> try_to_write(const Pending& pending);
   [[nodiscard]] std::expected<void, SqliteError> write(const Pending& pending);
   [[nodiscard]] std::expected<void, SqliteError> prune();
 

@@ -79,9 +79,11 @@ bool IndexCache::put(const MailboxKey& key, SnapshotPtr snapshot) {
   const std::size_t added = cost(key, *snapshot);
   if (added > limit_) return false;
   while (memory_ + added > limit_) drop(entries_.find(*ages_.back()));
-  const auto entry = entries_.emplace(key, Entry{std::move(snapshot), {}}).first;
-  ages_.push_front(&entry->first);
-  entry->second.age = ages_.begin();
+  // Both or none, should memory run out here.
+  Ages age(1, nullptr);
+  const auto entry = entries_.emplace(key, Entry{std::move(snapshot), age.begin()}).first;
+  age.front() = &entry->first;
+  ages_.splice(ages_.begin(), age);
   memory_ += added;
   return true;
 }

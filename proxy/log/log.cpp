@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <chrono>
 #include <ctime>
+#include <exception>
 #include <poll.h>
 #include <utility>
 
@@ -110,11 +111,16 @@ Line&& Line::field(std::string_view key, std::uint64_t value) && {
 
 Logger::Logger(int fd, Level threshold) : fd_(fd), threshold_(threshold) {}
 
-void Logger::write(Level level, const Line& line) {
+void Logger::write(Level level, const Line& line) noexcept {
   if (!enabled(level)) return;
-  const std::string text = render(level, line.text());
-  const std::lock_guard lock(mutex_);
-  if (!report_lost() || !put(text)) ++lost_;
+  try {
+    const std::string text = render(level, line.text());
+    const std::lock_guard lock(mutex_);
+    if (!report_lost() || !put(text)) ++lost_;
+  } catch (const std::exception&) {
+    const std::lock_guard lock(mutex_);
+    ++lost_;
+  }
 }
 
 /// True when there is nothing (left) to report. Lines lost are worth a warning at every threshold.

@@ -35,13 +35,14 @@ class Line {
 };
 
 /// Where lines go. Thread-safe: one write() per line. A blocked or full destination never stops the
-/// service: lost lines are counted and reported with the next that gets through.
+/// service, nor does a lack of memory: lost lines are counted and reported with the next that gets
+/// through.
 class Logger {
  public:
   /// Writes to file descriptor `fd` (not owned), levels up to `threshold`.
   Logger(int fd, Level threshold);
   /// "2026-11-23T22:55:01.123Z info login-ok session=7 ..."
-  void write(Level level, const Line& line);
+  void write(Level level, const Line& line) noexcept;
   [[nodiscard]] bool enabled(Level level) const { return level <= threshold_; }
 
  private:

@@ -35,7 +35,12 @@ std::expected<std::unique_ptr<WireLog>, std::string> WireLog::open(const std::st
   const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW,
                         S_IRUSR | S_IWUSR);
   if (fd < 0) return std::unexpected(path + ": " + std::strerror(errno));
-  return std::unique_ptr<WireLog>(new WireLog(fd));
+  try {
+    return std::unique_ptr<WireLog>(new WireLog(fd));
+  } catch (...) {
+    ::close(fd);
+    throw;
+  }
 }
 
 WireLog::~WireLog() {

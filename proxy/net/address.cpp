@@ -19,6 +19,8 @@ using Octets16 = std::array<unsigned char, 16>;
 
 constexpr Octets16 kMappedPrefix = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 constexpr std::size_t kMappedPrefixOctets = 12;
+/// What a customer or a machine is given at least: a /64 (RFC 6177, RFC 7421).
+constexpr std::size_t kNetworkOctets = 8;
 
 std::optional<Octets16> octets_of_v6(const std::string& ip) {
   Octets16 octets{};
@@ -91,6 +93,14 @@ bool Address::is_private() const {
   if (const auto v4 = octets_of_v4(ip)) return is_private_v4(*v4);
   const auto v6 = octets_of_v6(ip);
   return v6 && is_private_v6(*v6);
+}
+
+std::string Address::network() const {
+  if (const auto v4 = octets_of_v4(ip)) return v4_text(*v4);
+  auto v6 = octets_of_v6(ip);
+  if (!v6) return ip;
+  std::fill(v6->begin() + kNetworkOctets, v6->end(), static_cast<unsigned char>(0));
+  return v6_text(*v6) + "/64";
 }
 
 std::expected<Address, std::string> Address::parse(std::string_view text) {

@@ -19,6 +19,9 @@ struct Address {
   [[nodiscard]] bool is_loopback() const;
   /// Loopback, RFC 1918, RFC 4193, link-local, and IPv4-mapped forms of them.
   [[nodiscard]] bool is_private() const;
+  /// What is counted as one client: the address itself, or "2001:db8:1:2::/64", since one machine
+  /// may take any number of IPv6 addresses of its network. IPv4-mapped addresses are IPv4.
+  [[nodiscard]] std::string network() const;
   /// Reads text() back. Port 0 is allowed (any free port). The error is a sentence.
   [[nodiscard]] static std::expected<Address, std::string> parse(std::string_view text);
 };

@@ -11,6 +11,7 @@ namespace popbridge::net {
 /// Why a stream died. `text` is for the log ("connection reset by peer"); no octets of the wire.
 struct StreamError {
   std::string text;
+  bool silent = false;  ///< the other side went away and had not sent one octet: a health check
 };
 
 /// Called by a ByteStream, always from the event loop, never from inside a call to the stream.
@@ -67,6 +68,13 @@ class ByteStream {
   virtual void set_gathering(bool on) = 0;
   /// Octets taken by write() that the kernel does not have yet.
   [[nodiscard]] virtual std::size_t queued_bytes() const = 0;
+  /// Octets of memory that it holds in buffers, in both directions.
+  [[nodiscard]] virtual std::size_t memory_bytes() const = 0;
+  /// Takes about so much in at once at most, while it has a buffer of its own; 0: no such limit.
+  virtual void set_read_limit(std::size_t octets) = 0;
+  /// queued_bytes(), and what the kernel has and the other side has not acknowledged: falls as long
+  /// as the other side reads, however slowly. A system call.
+  [[nodiscard]] virtual std::size_t unacknowledged_bytes() const = 0;
   /// Writes what is queued, sends close_notify (TLS) and FIN, reads and drops what still comes in
   /// (so that no reset destroys the last line), then closes; gives up after the linger time (5 s)
   /// without progress. Nothing more is read for the observer, and later writes are dropped.

@@ -23,17 +23,38 @@ constexpr int kCloseLookMs = 20;
 }  // namespace
 
 struct EventLoop::Core {
+  /// A ring; a queue is one without work. Nothing that is done to it needs memory: sessions that
+  /// ran out of it are retired through a Deferred.
+  struct Link {
+    Link() = default;
+    Link(const Link&) = delete;
+    Link& operator=(const Link&) = delete;
+    ~Link() { unlink(); }
+    [[nodiscard]] bool alone() const { return next == this; }
+    void unlink() {
+      before->next = next;
+      next->before = before;
+      before = next = this;
+    }
+    /// `other`, which was alone, comes right before this one: at the end of a queue.
+    void put_before(Link& other) {
+      other.before = before;
+      other.next = this;
+      before->next = &other;
+      before = &other;
+    }
+
+    Link* before = this;
+    Link* next = this;
+  };
   /// The part of a Deferred that must survive when the Deferred is destroyed by its own work.
-  struct Task {
+  struct Task : Link {
     std::function<void()> work;
-    std::vector<Task*>* queue = nullptr;  ///< where it waits: `scheduled` or `running`
-    std::size_t slot = 0;                 ///< its place there
     bool is_running = false;
   };
 
   Core();
   void schedule(Task& task);
-  static void unschedule(Task& task);
   void run_tasks();
   bool run_posted();
   void close_own_handles();
@@ -43,8 +64,7 @@ struct EventLoop::Core {
   /// Active only while a task is scheduled: `idle` keeps the loop from sleeping, `turn_end` runs.
   uv_idle_t idle{};
   uv_check_t turn_end{};
-  std::vector<Task*> scheduled;
-  std::vector<Task*> running;
+  Link scheduled;
   std::unique_ptr<Task> retired;  ///< its Deferred was destroyed while it ran
   std::unique_ptr<char[]> scratch = std::make_unique<char[]>(kScratchBytes);
   bool stop_requested = false;
@@ -62,52 +82,48 @@ EventLoop::Core::Core() {
   if (const int error = uv_loop_init(&loop); error != 0) {
     throw std::runtime_error("cannot make an event loop: " + error_text(error));
   }
-  const int error = uv_async_init(
-      &loop, &wake, [](uv_async_t* handle) { static_cast<Core*>(handle->data)->run_posted(); });
+  int error = uv_async_init(&loop, &wake, [](uv_async_t* handle) noexcept {
+    static_cast<Core*>(handle->data)->run_posted();
+  });
+  if (error == 0) error = uv_idle_init(&loop, &idle);
+  if (error == 0) error = uv_check_init(&loop, &turn_end);
   if (error != 0) {
+    uv_walk(&loop, [](uv_handle_t* handle, void*) { uv_close(handle, nullptr); }, nullptr);
+    uv_run(&loop, UV_RUN_DEFAULT);
     uv_loop_close(&loop);
     throw std::runtime_error("cannot make an event loop: " + error_text(error));
   }
   wake.data = this;
   uv_unref(reinterpret_cast<uv_handle_t*>(&wake));
-  uv_idle_init(&loop, &idle);
-  uv_check_init(&loop, &turn_end);
   turn_end.data = this;
 }
 
 void EventLoop::Core::schedule(Task& task) {
-  if (task.queue == &scheduled || !own_handles_open) return;
-  task.queue = &scheduled;
-  task.slot = scheduled.size();
-  scheduled.push_back(&task);
-  if (scheduled.size() > 1) return;
+  if (!own_handles_open || !task.alone()) return;
+  const bool first = scheduled.alone();
+  scheduled.put_before(task);
+  if (!first) return;
   uv_idle_start(&idle, [](uv_idle_t*) {});
-  uv_check_start(&turn_end,
-                 [](uv_check_t* handle) { static_cast<Core*>(handle->data)->run_tasks(); });
-}
-
-void EventLoop::Core::unschedule(Task& task) {
-  if (task.queue != nullptr) (*task.queue)[task.slot] = nullptr;
-  task.queue = nullptr;
+  uv_check_start(&turn_end, [](uv_check_t* handle) noexcept {
+    static_cast<Core*>(handle->data)->run_tasks();
+  });
 }
 
 void EventLoop::Core::run_tasks() {
   // What a task schedules waits for the next turn, so that others are served in between.
   uv_idle_stop(&idle);
   uv_check_stop(&turn_end);
-  running.swap(scheduled);
-  for (Task* task : running) {
-    if (task != nullptr) task->queue = &running;
-  }
-  for (Task* const task : running) {  // one may be taken out while another one runs
-    if (task == nullptr) continue;
-    task->queue = nullptr;
-    task->is_running = true;
-    task->work();
-    task->is_running = false;
+  Link running;
+  scheduled.put_before(running);
+  scheduled.unlink();
+  while (!running.alone()) {  // one may be taken out while another one runs
+    Task& task = static_cast<Task&>(*running.next);
+    task.unlink();
+    task.is_running = true;
+    task.work();
+    task.is_running = false;
     retired.reset();
   }
-  running.clear();
 }
 
 bool EventLoop::Core::run_posted() {
@@ -233,7 +249,7 @@ Deferred::Deferred(EventLoop& loop, std::function<void()> work)
 }
 
 Deferred::~Deferred() {
-  EventLoop::Core::unschedule(*core_->task);
+  core_->task->unlink();
   if (core_->task->is_running) core_->loop.retired = std::move(core_->task);
 }
 

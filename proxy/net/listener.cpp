@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <exception>
 #include <utility>
 
 #include <netinet/in.h>
@@ -59,18 +60,24 @@ struct Listener::Core final : HandleCore {
   /// 0 or an error number of libuv.
   int start(const Address& wanted);
   void close();
-  void set_accepting(bool on);
+  /// 0 or an error number of libuv.
+  int set_accepting(bool on);
   void accept_some();
   void adopt(int descriptor);
-  void trouble(int error);
+  void trouble(int error) noexcept;
 
-  static void on_readable(uv_poll_t* handle, int, int) {
+  static void on_readable(uv_poll_t* handle, int, int) noexcept {
     auto& core = core_of<Core>(handle);
-    if (core.owner != nullptr) core.accept_some();
+    if (core.owner == nullptr) return;
+    try {
+      core.accept_some();
+    } catch (const std::exception&) {  // the connection is closed on its way here
+      core.trouble(ENOMEM);
+    }
   }
-  static void on_pause_over(uv_timer_t* handle) {
+  static void on_pause_over(uv_timer_t* handle) noexcept {
     auto& core = core_of<Core>(handle);
-    if (core.owner != nullptr) core.set_accepting(true);
+    if (core.owner != nullptr && core.set_accepting(true) != 0) core.trouble(ENOMEM);
   }
 
   EventLoop& loop;
@@ -109,7 +116,7 @@ int Listener::Core::start(const Address& wanted) {
   bound.ip = wanted.ip;
   if (const int error = uv_poll_init(loop.raw(), &poll, socket); error != 0) return error;
   opened(poll);
-  uv_timer_init(loop.raw(), &pause);
+  if (const int error = uv_timer_init(loop.raw(), &pause); error != 0) return error;
   opened(pause);
   return 0;
 }
@@ -122,12 +129,8 @@ void Listener::Core::close() {
   ::close(std::exchange(socket, -1));
 }
 
-void Listener::Core::set_accepting(bool on) {
-  if (on) {
-    uv_poll_start(&poll, UV_READABLE, &Core::on_readable);
-  } else {
-    uv_poll_stop(&poll);
-  }
+int Listener::Core::set_accepting(bool on) {
+  return on ? uv_poll_start(&poll, UV_READABLE, &Core::on_readable) : uv_poll_stop(&poll);
 }
 
 void Listener::Core::accept_some() {
@@ -149,35 +152,49 @@ void Listener::Core::accept_some() {
 }
 
 void Listener::Core::adopt(int descriptor) {
-  auto* core = new TcpStream::Core(loop);
-  if (uv_tcp_open(&core->tcp, descriptor) != 0) {
-    ::close(descriptor);
-    core->close();
-    return;
-  }
+  struct Descriptor {
+    ~Descriptor() {
+      if (number >= 0) ::close(number);
+    }
+    int number;
+  } owned{descriptor};
+  auto core = TcpStream::Core::make(loop);
+  if (uv_tcp_open(&core->tcp, descriptor) != 0) return;
+  owned.number = -1;
   core->connected();
-  on_accept(std::make_unique<TcpStream>(core));
+  // It is gone already, or there is no memory: what is allowed to nobody in particular would look
+  // like a refusal.
+  if (core->peer.ip.empty()) return;
+  on_accept(TcpStream::Core::hand_over(std::move(core)));
 }
 
-void Listener::Core::trouble(int error) {
-  set_accepting(false);
-  uv_timer_start(&pause, &Core::on_pause_over, kTroublePauseMs, 0);
+void Listener::Core::trouble(int error) noexcept {
+  // Without a timer that ends it there is no pause, or the listener would be deaf.
+  if (uv_timer_start(&pause, &Core::on_pause_over, kTroublePauseMs, 0) == 0) set_accepting(false);
   if (std::exchange(in_trouble, true) || !on_trouble) return;
-  on_trouble("cannot accept connections on " + bound.text() + ": " +
-             error_text(uv_translate_sys_error(error)));
+  try {
+    on_trouble("cannot accept connections on " + bound.text() + ": " +
+               error_text(uv_translate_sys_error(error)));
+  } catch (const std::exception&) {
+    in_trouble = false;  // told when it happens again
+  }
 }
 
 std::expected<std::unique_ptr<Listener>, std::string> Listener::listen(
     EventLoop& loop, const Address& address, OnAccept on_accept,
     std::function<void(const std::string&)> on_trouble) {
-  auto core = std::make_unique<Core>(loop);
+  Opening<Core> core(new Core(loop));
   if (const int error = core->start(address); error != 0) {
     return std::unexpected("cannot listen on " + address.text() + ": " + error_text(error));
   }
   core->on_accept = std::move(on_accept);
   core->on_trouble = std::move(on_trouble);
-  core->set_accepting(true);
-  return std::unique_ptr<Listener>(new Listener(core.release()));
+  if (const int error = core->set_accepting(true); error != 0) {
+    return std::unexpected("cannot listen on " + address.text() + ": " + error_text(error));
+  }
+  std::unique_ptr<Listener> listener(new Listener(core.get()));
+  static_cast<void>(core.release());
+  return listener;
 }
 
 Listener::Listener(Core* core) : core_(core) {

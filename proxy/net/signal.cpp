@@ -1,5 +1,6 @@
 #include "net/signal.hpp"
 
+#include <csignal>
 #include <stdexcept>
 #include <utility>
 
@@ -10,11 +11,12 @@ namespace popbridge::net {
 struct Signal::Core final : HandleCore {
   Core(Signal* signal, std::function<void()> function) : owner(signal), work(std::move(function)) {}
   void start(EventLoop& loop, int number) {
-    uv_signal_init(loop.raw(), &handle);
-    opened(handle);
-    const int error = uv_signal_start(&handle, &Core::on_signal, number);
+    int error = uv_signal_init(loop.raw(), &handle);
+    if (error == 0) {
+      opened(handle);
+      error = uv_signal_start(&handle, &Core::on_signal, number);
+    }
     if (error == 0) return;
-    close();
     throw std::runtime_error("cannot watch signal " + std::to_string(number) + ": " +
                              error_text(error));
   }
@@ -22,7 +24,7 @@ struct Signal::Core final : HandleCore {
     owner = nullptr;
     close_handle(handle);
   }
-  static void on_signal(uv_signal_t* handle, int) {
+  static void on_signal(uv_signal_t* handle, int) noexcept {
     auto& core = core_of<Core>(handle);
     if (core.owner != nullptr) core.work();
   }
@@ -32,13 +34,22 @@ struct Signal::Core final : HandleCore {
   uv_signal_t handle{};
 };
 
-Signal::Signal(EventLoop& loop, int number, std::function<void()> work)
-    : core_(new Core(this, std::move(work))) {
-  core_->start(loop, number);
+Signal::Signal(EventLoop& loop, int number, std::function<void()> work) {
+  Opening<Core> core(new Core(this, std::move(work)));
+  core->start(loop, number);
+  core_ = core.release();
 }
 
 Signal::~Signal() {
   core_->close();
+}
+
+void hold_ending_signals(bool hold) {
+  sigset_t ending{};
+  sigemptyset(&ending);
+  sigaddset(&ending, SIGTERM);
+  sigaddset(&ending, SIGINT);
+  pthread_sigmask(hold ? SIG_BLOCK : SIG_UNBLOCK, &ending, nullptr);
 }
 
 }  // namespace popbridge::net

@@ -21,4 +21,9 @@ class Signal {
   Core* core_;
 };
 
+/// Whether SIGTERM and SIGINT wait rather than being delivered to this thread, or to those that it
+/// starts while they do. Without it, one that comes before the first Signal or behind the last one
+/// ends the process in the middle of its work.
+void hold_ending_signals(bool hold);
+
 }  // namespace popbridge::net

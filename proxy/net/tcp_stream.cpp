@@ -1,11 +1,13 @@
 #include "net/tcp_stream.hpp"
 
 #include <chrono>
+#include <linux/sockios.h>
 #include <memory>
 #include <utility>
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "net/socket_address.hpp"
@@ -23,10 +25,20 @@ constexpr std::uint64_t kLingerLookMs = 1'000;
 constexpr std::chrono::milliseconds kFlushLimit{60'000};
 /// How many loop turns go on reading what had arrived before a write failed.
 constexpr int kReadTurnsAfterFailure = 64;
+/// Of a client that is refused, at most; more means a reset.
+constexpr int kReadsBeforeRefusal = 4;
 /// Keepalive: silence before the first probe, seconds between probes, probes before giving up.
 constexpr int kKeepaliveIdleSeconds = 60;
 constexpr int kKeepaliveIntervalSeconds = 15;
 constexpr int kKeepaliveProbes = 4;
+
+/// An errno, or 0. Asking clears it.
+int pending_error(int descriptor) {
+  int error = 0;
+  socklen_t size = sizeof error;
+  if (::getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &size) != 0) return 0;
+  return error;
+}
 
 /// One uv_write, owned by the loop from submit to callback.
 struct WriteRequest {
@@ -51,11 +63,23 @@ uv_stream_t* stream_of(uv_tcp_t& tcp) {
 
 }  // namespace
 
-TcpStream::Core::Core(EventLoop& event_loop) : loop(event_loop) {
-  uv_tcp_init(loop.raw(), &tcp);
-  opened(tcp);
-  uv_timer_init(loop.raw(), &timer);
-  opened(timer);
+Opening<TcpStream::Core> TcpStream::Core::make(EventLoop& loop) {
+  Opening<Core> core(new Core(loop));
+  must(uv_tcp_init(loop.raw(), &core->tcp));
+  core->opened(core->tcp);
+  must(uv_timer_init(loop.raw(), &core->timer));
+  core->opened(core->timer);
+  return core;
+}
+
+std::unique_ptr<TcpStream> TcpStream::Core::hand_over(Opening<Core> core) {
+  auto stream = std::make_unique<TcpStream>(core.get());
+  static_cast<void>(core.release());
+  return stream;
+}
+
+void TcpStream::Core::start_timer(std::uint64_t delay_ms, std::uint64_t repeat_ms) {
+  must(uv_timer_start(&timer, &Core::on_timer, delay_ms, repeat_ms));
 }
 
 void TcpStream::Core::connected() {
@@ -90,7 +114,7 @@ void TcpStream::Core::close() {
 void TcpStream::Core::die(std::string text) {
   StreamObserver* told = observer;
   close();
-  if (told != nullptr) told->on_closed(StreamError{std::move(text)});
+  if (told != nullptr) told->on_closed(StreamError{std::move(text), !heard_});
 }
 
 // --- reading ---
@@ -114,7 +138,7 @@ void TcpStream::Core::sync_reading() {
   if (error != 0) fail_later(error);
 }
 
-void TcpStream::Core::on_alloc(uv_handle_t* handle, std::size_t, uv_buf_t* buffer) {
+void TcpStream::Core::on_alloc(uv_handle_t* handle, std::size_t, uv_buf_t* buffer) noexcept {
   auto& core = core_of<Core>(handle);
   *buffer = uv_buf_init(nullptr, 0);
   std::span<char> space;
@@ -134,7 +158,7 @@ void TcpStream::Core::on_alloc(uv_handle_t* handle, std::size_t, uv_buf_t* buffe
   buffer->len = space.size();
 }
 
-void TcpStream::Core::on_read(uv_stream_t* stream, ssize_t count, const uv_buf_t*) {
+void TcpStream::Core::on_read(uv_stream_t* stream, ssize_t count, const uv_buf_t*) noexcept {
   auto& core = core_of<Core>(stream);
   if (core.close_after_alloc_) {
     core.close_after_alloc_ = false;
@@ -142,18 +166,29 @@ void TcpStream::Core::on_read(uv_stream_t* stream, ssize_t count, const uv_buf_t
     return;
   }
   if (core.owner == nullptr && !core.finishing) return;
+  core.guarded([&core, count] { core.read_done(count); });
+}
+
+void TcpStream::Core::read_done(ssize_t count) {
   if (count == UV_ENOBUFS || count == 0) {
-    core.sync_reading();
+    sync_reading();
   } else if (count == UV_EOF) {
-    core.end_of_input();
+    // libuv takes every hang-up behind a short read for an end of input, without asking the kernel:
+    // a client that is gone would look like one that still waits for its answer.
+    if (const int error = pending_error(descriptor_of(tcp)); error != 0) {
+      die(failure_.value_or(error_text(-error)));
+    } else {
+      end_of_input();
+    }
   } else if (count < 0) {
-    core.die(core.failure_.value_or(error_text(static_cast<int>(count))));
+    die(failure_.value_or(error_text(static_cast<int>(count))));
   } else {
-    core.received(static_cast<std::size_t>(count));
+    received(static_cast<std::size_t>(count));
   }
 }
 
 void TcpStream::Core::received(std::size_t count) {
+  heard_ = true;
   read_since_failure_ = true;
   wrote_ = false;
   if (!finishing && observer != nullptr) observer->on_read(count);
@@ -211,21 +246,24 @@ void TcpStream::Core::submit(std::string octets) {
   uv_buf_t buffer = uv_buf_init(nullptr, 0);
   buffer.base = write->octets.data();
   buffer.len = write->octets.size();
-  const int error =
-      uv_write(&write->request, stream_of(tcp), &buffer, 1, [](uv_write_t* request, int status) {
+  const int error = uv_write(
+      &write->request, stream_of(tcp), &buffer, 1, [](uv_write_t* request, int status) noexcept {
         const std::unique_ptr<WriteRequest> done(static_cast<WriteRequest*>(request->data));
-        core_of<Core>(request->handle).write_done(status);
+        auto& core = core_of<Core>(request->handle);
+        core.guarded([&core, status] { core.write_done(status); });
       });
   if (error != 0) {
     fail_later(error);
     return;
   }
+  in_flight_bytes_ = write->octets.capacity();
   static_cast<void>(write.release());
   write_in_flight_ = true;
 }
 
 void TcpStream::Core::write_done(int status) {
   write_in_flight_ = false;
+  in_flight_bytes_ = 0;
   if (closing_ || (owner == nullptr && !finishing)) return;
   if (status < 0) {
     fail_later(status);
@@ -247,13 +285,19 @@ std::size_t TcpStream::Core::queued_bytes() const {
          pending_.size();
 }
 
+std::size_t TcpStream::Core::unacknowledged_bytes() const {
+  int in_kernel = 0;
+  if (::ioctl(descriptor_of(tcp), SIOCOUTQ, &in_kernel) != 0) in_kernel = 0;
+  return queued_bytes() + static_cast<std::size_t>(in_kernel);
+}
+
 void TcpStream::Core::fail_later(int uv_error) {
   if (failure_ || closing_) return;
   failure_ = error_text(uv_error);
   pending_ = {};
   read_since_failure_ = true;
   turns_after_failure_ = 0;
-  uv_timer_start(&timer, &Core::on_timer, 0, 0);
+  start_timer(0);
 }
 
 void TcpStream::Core::report_failure() {
@@ -265,19 +309,21 @@ void TcpStream::Core::report_failure() {
   }
   ++turns_after_failure_;
   read_since_failure_ = false;
-  uv_timer_start(&timer, &Core::on_timer, 1, 0);
+  start_timer(1);
 }
 
 // --- the end ---
 
-void TcpStream::Core::on_timer(uv_timer_t* handle) {
+void TcpStream::Core::on_timer(uv_timer_t* handle) noexcept {
   auto& core = core_of<Core>(handle);
   if (core.owner == nullptr && !core.finishing) return;
-  if (core.failure_) {
-    core.report_failure();
-  } else if (core.finishing) {
-    core.look_at_progress();
-  }
+  core.guarded([&core] {
+    if (core.failure_) {
+      core.report_failure();
+    } else if (core.finishing) {
+      core.look_at_progress();
+    }
+  });
 }
 
 void TcpStream::Core::close_after_flush() {
@@ -291,12 +337,28 @@ void TcpStream::Core::close_after_flush() {
   if (!write_in_flight_) shut_down();
 }
 
+void TcpStream::Core::refuse(std::string_view last_words) {
+  observer = nullptr;
+  write(last_words);
+  if (!closing_) {
+    const int socket = descriptor_of(tcp);
+    static_cast<void>(::shutdown(socket, SHUT_WR));
+    const std::span<char> room = loop.scratch();
+    for (int i = 0; i < kReadsBeforeRefusal; ++i) {
+      if (::recv(socket, room.data(), room.size(), MSG_DONTWAIT) <= 0) break;
+    }
+  }
+  close();
+}
+
 void TcpStream::Core::shut_down() {
   auto request = std::make_unique<uv_shutdown_t>();
-  const int error = uv_shutdown(request.get(), stream_of(tcp), [](uv_shutdown_t* done, int status) {
-    const std::unique_ptr<uv_shutdown_t> owned(done);
-    core_of<Core>(done->handle).shut_down_done(status);
-  });
+  const int error =
+      uv_shutdown(request.get(), stream_of(tcp), [](uv_shutdown_t* done, int status) noexcept {
+        const std::unique_ptr<uv_shutdown_t> owned(done);
+        auto& core = core_of<Core>(done->handle);
+        core.guarded([&core, status] { core.shut_down_done(status); });
+      });
   if (error != 0) {
     fail_later(error);
     return;
@@ -316,7 +378,7 @@ void TcpStream::Core::shut_down_done(int status) {
 
 void TcpStream::Core::linger() {
   looks_left_ = kLingerLooks;
-  uv_timer_start(&timer, &Core::on_timer, kLingerLookMs, kLingerLookMs);
+  start_timer(kLingerLookMs, kLingerLookMs);
 }
 
 void TcpStream::Core::look_at_progress() {
@@ -331,7 +393,7 @@ void TcpStream::Core::look_at_progress() {
 // --- the facade ---
 
 TcpStream::TcpStream(Core* core) : core_(core), peer_(core->peer), local_(core->local) {
-  core_->owner = this;
+  core_->owner = this;  // the last that is done: what threw before leaves the core to its maker
 }
 
 TcpStream::~TcpStream() {
@@ -360,12 +422,24 @@ std::size_t TcpStream::queued_bytes() const {
   return core_ != nullptr ? core_->queued_bytes() : 0;
 }
 
+std::size_t TcpStream::memory_bytes() const {
+  return core_ != nullptr ? core_->memory_bytes() : 0;
+}
+
+std::size_t TcpStream::unacknowledged_bytes() const {
+  return core_ != nullptr ? core_->unacknowledged_bytes() : 0;
+}
+
 void TcpStream::close_after_flush() {
   if (core_ != nullptr) core_->close_after_flush();
 }
 
 void TcpStream::abort() {
   if (core_ != nullptr) core_->close();
+}
+
+void TcpStream::refuse(std::string_view last_words) {
+  if (core_ != nullptr) core_->refuse(last_words);
 }
 
 void TcpStream::set_quick_ack(bool on) {

@@ -29,8 +29,15 @@ class TcpStream final : public ByteStream {
   [[nodiscard]] std::size_t write_unit() const override { return kWriteOctets; }
   void set_gathering(bool) override {}  ///< one call is one write
   [[nodiscard]] std::size_t queued_bytes() const override;
+  [[nodiscard]] std::size_t memory_bytes() const override;
+  void set_read_limit(std::size_t) override {}  ///< reads into the observer's space only
+  [[nodiscard]] std::size_t unacknowledged_bytes() const override;
   void close_after_flush() override;
   void abort() override;
+  /// Says why nothing comes of this connection, and closes it now: for a client that cannot be
+  /// served, on which not even the descriptor of a close_after_flush() is to be spent. What it has
+  /// sent already is dropped first, or the reset for that would take the words along.
+  void refuse(std::string_view last_words);
 
   [[nodiscard]] const Address& peer() const;
   [[nodiscard]] const Address& local() const;

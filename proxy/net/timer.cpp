@@ -11,31 +11,30 @@ namespace popbridge::net {
 struct Timer::Core final : HandleCore {
   Core(EventLoop& event_loop, Timer* timer, std::function<void()> function)
       : loop(event_loop), owner(timer), work(std::move(function)) {
-    uv_timer_init(loop.raw(), &handle);
+    must(uv_timer_init(loop.raw(), &handle));
     opened(handle);
   }
   void close() {
     owner = nullptr;
     close_handle(handle);
   }
-  static void on_time(uv_timer_t* handle) {
+  static void on_time(uv_timer_t* handle) noexcept {
     auto& core = core_of<Core>(handle);
     if (core.owner == nullptr) return;
-    if (core.loop.now() < core.when) {
-      core.start(core.when);
-      return;
-    }
+    // Should that fail, it is called too early: whoever has a deadline looks at the clock.
+    if (core.loop.now() < core.when && core.start(core.when) == 0) return;
     core.firing = true;
     core.work();
     core.firing = false;
   }
 
-  void start(std::chrono::milliseconds until) {
+  /// 0 or an error number of libuv.
+  int start(std::chrono::milliseconds until) {
     // libuv 1.44 runs a timer that re-arms itself without delay again in the same turn, for ever.
     const std::int64_t least = firing ? 1 : 0;
     const std::int64_t delay = std::max<std::int64_t>((until - loop.now()).count(), least);
     started_for = until;
-    uv_timer_start(&handle, &Core::on_time, static_cast<std::uint64_t>(delay), 0);
+    return uv_timer_start(&handle, &Core::on_time, static_cast<std::uint64_t>(delay), 0);
   }
 
   EventLoop& loop;
@@ -58,7 +57,7 @@ void Timer::arm_at(std::chrono::milliseconds when) {
   core_->when = when;
   // A deadline mostly moves on before it comes: libuv's heap of timers is left alone then.
   const bool armed = uv_is_active(reinterpret_cast<const uv_handle_t*>(&core_->handle)) != 0;
-  if (!armed || when < core_->started_for) core_->start(when);
+  if (!armed || when < core_->started_for) must(core_->start(when));
 }
 
 void Timer::cancel() {

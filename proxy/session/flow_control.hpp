@@ -10,12 +10,14 @@ namespace popbridge::session {
 class FlowControl {
  public:
   static constexpr std::size_t kHighOctets = 128 * 1024;
-  static constexpr std::size_t kLowOctets = kHighOctets / 2;
+  /// While memory is short.
+  static constexpr std::size_t kThriftyHighOctets = 8 * 1024;
 
   /// To be told the octets queued towards the client whenever they changed.
-  void update(std::size_t queued) {
-    if (queued >= kHighOctets) congested_ = true;
-    if (queued <= kLowOctets) congested_ = false;
+  void update(std::size_t queued, bool thrifty = false) {
+    const std::size_t high = thrifty ? kThriftyHighOctets : kHighOctets;
+    if (queued >= high) congested_ = true;
+    if (queued <= high / 2) congested_ = false;
   }
   [[nodiscard]] bool congested() const { return congested_; }
 

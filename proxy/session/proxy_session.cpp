@@ -16,6 +16,14 @@ namespace {
 /// turn of the loop, and a listing without end must not keep the other sessions waiting for long.
 constexpr std::size_t kParseOctets = 16 * 1024;
 
+/// Counted for a session besides its buffers: its objects and sockets; and for each side with TLS
+/// OpenSSL's state, with a record that is half there.
+constexpr std::size_t kSessionOctets = 8 * 1024;
+constexpr std::size_t kTlsOctets = 16 * 1024;
+/// While memory is short: what is read of a client at once, since a few octets may ask for many;
+/// and as long as a command is running, of those behind it.
+constexpr std::size_t kThriftyCommandOctets = 512;
+
 pop3::Policy policy_for(const Settings& settings, const net::Address& client, ListenerKind kind) {
   pop3::Policy policy;
   policy.tls_active = kind == ListenerKind::kTls;
@@ -51,24 +59,34 @@ std::string random_tag_prefix() {
 
 }  // namespace
 
-ProxySession::ProxySession(std::uint64_t id, SessionRegistry& registry, net::EventLoop& loop,
-                           const Settings& settings, bridge::ReadAheadBudget& read_ahead,
-                           UpstreamPool& pool, log::Logger& logger,
+ProxySession::ProxySession(Admission::Permit permit, bridge::MemoryClaim reserve,
+                           SessionRegistry& registry, net::EventLoop& loop,
+                           const Settings& settings, Counters& counters, UpstreamPool& pool,
+                           net::Resolver& resolver, log::Logger& logger,
                            std::unique_ptr<net::TcpStream> client, ListenerKind kind)
-    : id_(id),
+    : id_(permit.id()),
       registry_(registry),
       loop_(loop),
       settings_(settings),
+      counters_(counters),
+      gate_(std::move(permit), counters.throttle, counters.health, client->peer().network()),
       pool_(pool),
+      resolver_(resolver),
       kind_(kind),
-      log_(logger, id, client->peer().ip),
-      bridge_(settings.bridge, read_ahead, policy_for(settings, client->peer(), kind), loop.now()),
+      log_(logger, id_, client->peer().ip),
+      bridge_(settings.bridge, counters.read_ahead, policy_for(settings, client->peer(), kind),
+              loop.now()),
       client_(std::move(client)),
-      timer_(loop, [this] { on_timer(); }) {}
+      timer_(loop, [this] { on_timer(); }),
+      memory_(std::move(reserve)) {}
 
 ProxySession::~ProxySession() = default;
 
 void ProxySession::start() {
+  guarded([this] { begin(); });
+}
+
+void ProxySession::begin() {
   log_.connected(kind_ == ListenerKind::kTls ? "tls" : "plain");
   if (!settings_.wire_log_directory.empty()) {
     if (auto opened = log::WireLog::open(settings_.wire_log_directory, id_)) {
@@ -80,18 +98,25 @@ void ProxySession::start() {
   }
   if (kind_ == ListenerKind::kTls) {
     securing_client_ = true;
-    client_ = tls::Stream::accept(loop_, std::move(client_), settings_.listener_tls, {}, [this] {
-      securing_client_ = false;
-      pump();
-    });
+    bridge_.client_handshake_begins();
+    client_ =
+        tls::Stream::accept(loop_, std::move(client_), settings_.listener_tls->get(), {}, [this] {
+          guarded([this] {
+            securing_client_ = false;
+            bridge_.client_secured();
+            pump();
+          });
+        });
   }
   client_->set_observer(&client_side_);
   pump();
 }
 
 void ProxySession::drain() {
-  bridge_.drain();
-  pump();
+  guarded([this] {
+    bridge_.drain();
+    pump();
+  });
 }
 
 void ProxySession::abort() {
@@ -100,12 +125,42 @@ void ProxySession::abort() {
   if (upstream_) upstream_->abort();
   upstream_.reset();
   connector_.reset();
-  bridge_.abort("aborted");
-  pump();
-  if (!retired_) {
-    retired_ = true;
-    registry_.retire(id_);
+  guarded([this] {
+    bridge_.abort("aborted");
+    pump();
+  });
+  retire();
+}
+
+void ProxySession::give_up(const std::exception& error) noexcept {
+  given_up_ = true;
+  if (client_) client_->abort();
+  client_.reset();
+  if (upstream_) upstream_->abort();
+  upstream_.reset();
+  connector_.reset();
+  retire();
+  try {
+    log_.given_up(error.what());
+  } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): nobody could be told of it
   }
+}
+
+void ProxySession::retire() {
+  if (retired_) return;
+  retired_ = true;
+  registry_.retire(id_);
+}
+
+void ProxySession::make_room() {
+  if (retired_) return;
+  guarded([this] {
+    bridge_.client().shut_down(pop3::ResponseCode::kSysTemp,
+                               "too many connections, try again later");
+    // As far as the kernel takes it at once: whoever keeps silent is not waited for.
+    if (client_ && !securing_client_ && !closing_client_) flush_client();
+  });
+  abort();
 }
 
 // --- The pump ---
@@ -113,6 +168,14 @@ void ProxySession::abort() {
 void ProxySession::pump() {
   assert(!pumping_);
   pumping_ = true;
+  if (thrifty_ != memory_.tight()) {
+    thrifty_ = !thrifty_;
+    bridge_.set_thrifty(thrifty_);
+    if (thrifty_) registry_.note_short_memory();
+    const std::size_t limit = thrifty_ ? MemoryShare::kThriftyRead : 0;
+    if (client_) client_->set_read_limit(limit);
+    if (upstream_) upstream_->set_read_limit(limit);
+  }
   for (bool moved = true; moved;) {
     watch_queue();
     moved = bridge_.step(loop_.now());
@@ -128,9 +191,8 @@ void ProxySession::pump() {
 void ProxySession::watch_queue() {
   if (!client_) return;
   const std::size_t queued = client_->queued_bytes();
-  if (queued < client_queued_) bridge_.client_progressed(loop_.now());
-  client_queued_ = queued;
-  flow_.update(queued);
+  bridge_.set_client_queued(queued, loop_.now());
+  flow_.update(queued, thrifty_);
   bridge_.set_client_congested(flow_.congested(), loop_.now());
 }
 
@@ -169,13 +231,47 @@ bool ProxySession::carry_out_actions() {
   return moved;
 }
 
+/// What it really holds, and whether it may go on.
+void ProxySession::count_memory() {
+  const std::size_t tls_sides =
+      (kind_ == ListenerKind::kTls || bridge_.client().tls_active() ? 1 : 0) +
+      (settings_.upstream_tls != nullptr && upstream_ ? 1 : 0);
+  std::size_t octets = kSessionOctets + tls_sides * kTlsOctets + bridge_.memory_octets();
+  if (client_) octets += client_->memory_bytes();
+  if (upstream_) octets += upstream_->memory_bytes();
+  memory_.update(octets);
+  note_starved(memory_.starved() && !bridge_.over());
+}
+
+void ProxySession::note_starved(bool starved) {
+  starved_ = starved;
+  bridge_.set_starved(starved, loop_.now());
+  if (starved && !std::exchange(awaits_memory_, true)) registry_.await_memory(id_);
+}
+
+void ProxySession::go_on() {
+  guarded([this] {
+    awaits_memory_ = false;
+    pump();
+  });
+}
+
+bool ProxySession::wants_client_input() {
+  if (starved_ || flow_.congested()) return false;
+  const pop3::ServerSession& engine = bridge_.client();
+  // Commands behind the one that is running can wait in the kernel.
+  const bool enough =
+      thrifty_ && engine.command_open() && engine.unread_octets() >= kThriftyCommandOctets;
+  return engine.wants_input() && !enough;
+}
+
 void ProxySession::settle() {
+  count_memory();
   if (client_ && !closing_client_) {
-    client_->set_reading(securing_client_ ||
-                         (bridge_.client().wants_input() && !flow_.congested()));
+    client_->set_reading(securing_client_ || wants_client_input());
   }
   if (upstream_) {
-    upstream_->set_reading(securing_upstream_ || bridge_.wants_upstream_input());
+    upstream_->set_reading(securing_upstream_ || (bridge_.wants_upstream_input() && !starved_));
     const imap::ClientSession* engine = bridge_.upstream();
     upstream_->set_quick_ack(securing_upstream_ ||
                              (engine != nullptr && engine->commands_in_flight() > 0));
@@ -185,14 +281,21 @@ void ProxySession::settle() {
   } else {
     timer_.cancel();
   }
-  if (bridge_.over() && !client_ && !retired_) {
-    retired_ = true;
-    registry_.retire(id_);
-  }
+  if (bridge_.over() && !client_) retire();
 }
 
 void ProxySession::on_timer() {
-  pump();
+  guarded([this] {
+    look_at_client();
+    pump();
+  });
+}
+
+/// Its system may take octets that the kernel holds for it, long before there is room for more.
+void ProxySession::look_at_client() {
+  const std::size_t octets = client_ ? client_->unacknowledged_bytes() : 0;
+  if (octets < client_unacknowledged_) bridge_.client_progressed(loop_.now());
+  client_unacknowledged_ = octets;
 }
 
 void ProxySession::take_traces() {
@@ -206,18 +309,64 @@ void ProxySession::take_traces() {
 // --- Actions ---
 
 void ProxySession::perform(const bridge::ConnectUpstream& action) {
-  if (action.may_reuse) {
-    if (auto kept = pool_.take(bridge_.user(), bridge_.password())) {
-      upstream_ = std::move(kept->stream);
-      upstream_->set_observer(&upstream_side_);
-      if (wire_log_) kept->engine.enable_trace();
-      bridge_.upstream_reused(std::move(kept->engine), std::move(kept->mailbox));
-      return;
-    }
-  }
+  const std::chrono::milliseconds now = loop_.now();
+  if (action.login && hold_back(gate_.may_try(bridge_.user(), bridge_.password(), now))) return;
+  if (action.may_reuse && take_kept_upstream()) return;
+  if (action.login && hold_back(gate_.may_connect(now))) return;
+  connect_begun_ = now;
   connector_ = std::make_unique<net::Connector>(
-      loop_, settings_.upstream_host, settings_.upstream_port,
-      [this](auto connected) { on_upstream_connected(std::move(connected)); });
+      loop_, resolver_, settings_.upstream_port,
+      [this](auto connected) { guarded([&] { on_upstream_connected(std::move(connected)); }); });
+}
+
+/// True if the login does not go on now.
+bool ProxySession::hold_back(const LoginGate::Decision& decision) {
+  if (const auto* wait = std::get_if<LoginGate::WaitUntil>(&decision)) {
+    bridge_.connect_later(wait->time);
+  } else if (const auto* failure = std::get_if<bridge::Failure>(&decision)) {
+    bridge_.refuse_login(*failure);
+  }
+  return !std::holds_alternative<LoginGate::Pass>(decision);
+}
+
+bool ProxySession::take_kept_upstream() {
+  auto kept = pool_.take(bridge_.user(), bridge_.password());
+  if (!kept) return false;
+  upstream_ = std::move(kept->stream);
+  upstream_->set_observer(&upstream_side_);
+  if (wire_log_) kept->engine.enable_trace();
+  bridge_.upstream_reused(std::move(kept->engine), std::move(kept->mailbox));
+  return true;
+}
+
+void ProxySession::perform(const bridge::LoginAccepted& report) {
+  gate_.accepted(loop_.now());
+  log_.login_accepted(report, gate_.waited());
+}
+
+void ProxySession::perform(const bridge::LoginRefused& report) {
+  gate_.refused(report.code, loop_.now());
+  std::uint64_t left_out = 0;
+  if (gate_.refused_here()) {
+    const auto due = counters_.refused_logins.due(loop_.now());
+    if (!due) return;
+    left_out = *due;
+  }
+  log_.login_refused(report, gate_.waited(), left_out);
+}
+
+void ProxySession::perform(const bridge::UpstreamReached&) {
+  if (const auto back = counters_.health.reached(loop_.now())) log_.upstream_back(*back);
+}
+
+void ProxySession::perform(const bridge::UpstreamUnreachable& report) {
+  const auto down = counters_.health.failed(connect_begun_, loop_.now(), report.reason);
+  if (down) log_.upstream_down(*down);
+}
+
+void ProxySession::perform(const bridge::SessionEnded& report) {
+  gate_.left();
+  log_.report(report);
 }
 
 void ProxySession::on_upstream_connected(
@@ -237,12 +386,15 @@ void ProxySession::on_upstream_connected(
 void ProxySession::perform(bridge::SecureUpstream) {
   securing_upstream_ = true;
   upstream_ = tls::Stream::connect(loop_, std::move(upstream_), settings_.upstream_tls, [this] {
-    securing_upstream_ = false;
-    log_.secured("upstream", static_cast<tls::Stream&>(*upstream_).description());
-    bridge_.upstream_secured();
-    pump();
+    guarded([this] {
+      securing_upstream_ = false;
+      log_.secured("upstream", static_cast<tls::Stream&>(*upstream_).description());
+      bridge_.upstream_secured();
+      pump();
+    });
   });
   upstream_->set_observer(&upstream_side_);
+  if (thrifty_) upstream_->set_read_limit(MemoryShare::kThriftyRead);
 }
 
 void ProxySession::perform(const bridge::CloseUpstream& action) {
@@ -282,13 +434,16 @@ void ProxySession::perform(bridge::SecureClient) {
   flush_client();  // the +OK belongs in front of TLS
   const std::string first_octets = bridge_.client().take_unparsed_input();
   securing_client_ = true;
-  client_ =
-      tls::Stream::accept(loop_, std::move(client_), settings_.listener_tls, first_octets, [this] {
-        securing_client_ = false;
-        bridge_.client_secured();
-        pump();
-      });
+  client_ = tls::Stream::accept(loop_, std::move(client_), settings_.listener_tls->get(),
+                                first_octets, [this] {
+                                  guarded([this] {
+                                    securing_client_ = false;
+                                    bridge_.client_secured();
+                                    pump();
+                                  });
+                                });
   client_->set_observer(&client_side_);
+  if (thrifty_) client_->set_read_limit(MemoryShare::kThriftyRead);
 }
 
 void ProxySession::perform(bridge::CloseClient action) {
@@ -306,59 +461,87 @@ void ProxySession::perform(bridge::CloseClient action) {
 // --- The client's stream ---
 
 std::span<char> ProxySession::ClientSide::read_space() {
-  pop3::ServerSession& engine = session_.bridge_.client();
-  if (session_.closing_client_ || !engine.wants_input()) return {};
-  return engine.input_space();
+  std::span<char> space;
+  session_.guarded([&] {
+    session_.note_starved(session_.memory_.starved());
+    if (session_.closing_client_ || !session_.wants_client_input()) return;
+    space = session_.bridge_.client().input_space();
+    if (session_.memory_.tight())
+      space = space.first(std::min(space.size(), kThriftyCommandOctets));
+  });
+  return space;
 }
 
 void ProxySession::ClientSide::on_read(std::size_t count) {
-  session_.bridge_.client().received(count);
-  session_.pump();
+  session_.guarded([&] {
+    session_.bridge_.client().received(count);
+    session_.pump();
+  });
 }
 
 void ProxySession::ClientSide::on_eof() {
-  session_.bridge_.client().client_closed();
-  session_.pump();
+  session_.guarded([&] {
+    session_.bridge_.client().client_closed();
+    session_.pump();
+  });
 }
 
 void ProxySession::ClientSide::on_written() {
-  session_.pump();
+  session_.guarded([&] { session_.pump(); });
 }
 
 void ProxySession::ClientSide::on_closed(const net::StreamError& error) {
-  if (!session_.closing_client_) session_.log_.client_trouble(error.text);
-  session_.client_.reset();
-  session_.bridge_.client_lost("client-lost");
-  session_.pump();
+  session_.guarded([&] {
+    if (!session_.closing_client_) session_.log_.client_trouble(error);
+    session_.client_.reset();
+    session_.bridge_.client_lost("client-lost");
+    session_.pump();
+  });
 }
 
 // --- The upstream's stream ---
 
 std::span<char> ProxySession::UpstreamSide::read_space() {
-  imap::ClientSession* engine = session_.bridge_.upstream();
-  if (engine == nullptr || !session_.bridge_.wants_upstream_input()) return {};
-  const std::span<char> space = engine->input_space();
-  return session_.bridge_.relaying() ? space : space.first(std::min(space.size(), kParseOctets));
+  std::span<char> space;
+  session_.guarded([&] {
+    imap::ClientSession* engine = session_.bridge_.upstream();
+    if (engine == nullptr || !session_.bridge_.wants_upstream_input()) return;
+    session_.note_starved(session_.memory_.starved());
+    if (session_.starved_) return;
+    space = engine->input_space();
+    if (session_.memory_.tight()) {
+      space = space.first(std::min(space.size(), MemoryShare::kThriftyRead));
+    } else if (!session_.bridge_.relaying()) {
+      space = space.first(std::min(space.size(), kParseOctets));
+    }
+  });
+  return space;
 }
 
 void ProxySession::UpstreamSide::on_read(std::size_t count) {
-  if (imap::ClientSession* engine = session_.bridge_.upstream()) engine->received(count);
-  session_.bridge_.upstream_progressed(session_.loop_.now());
-  session_.pump();
+  session_.guarded([&] {
+    if (imap::ClientSession* engine = session_.bridge_.upstream()) engine->received(count);
+    session_.bridge_.upstream_progressed(session_.loop_.now(), count);
+    session_.pump();
+  });
 }
 
 void ProxySession::UpstreamSide::on_eof() {
-  if (imap::ClientSession* engine = session_.bridge_.upstream()) engine->server_closed();
-  session_.pump();
+  session_.guarded([&] {
+    if (imap::ClientSession* engine = session_.bridge_.upstream()) engine->server_closed();
+    session_.pump();
+  });
 }
 
 void ProxySession::UpstreamSide::on_written() {}
 
 void ProxySession::UpstreamSide::on_closed(const net::StreamError& error) {
-  session_.upstream_.reset();
-  session_.securing_upstream_ = false;
-  session_.bridge_.upstream_lost(error.text);
-  session_.pump();
+  session_.guarded([&] {
+    session_.upstream_.reset();
+    session_.securing_upstream_ = false;
+    session_.bridge_.upstream_lost(error.text);
+    session_.pump();
+  });
 }
 
 }  // namespace popbridge::session

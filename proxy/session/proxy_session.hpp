@@ -1,8 +1,10 @@
 // ProxySession: one client connection with its upstream connection.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <expected>
 #include <memory>
 #include <span>
@@ -13,9 +15,12 @@
 #include "net/byte_stream.hpp"
 #include "net/connector.hpp"
 #include "net/event_loop.hpp"
+#include "net/resolver.hpp"
 #include "net/tcp_stream.hpp"
 #include "net/timer.hpp"
 #include "session/flow_control.hpp"
+#include "session/login_gate.hpp"
+#include "session/memory_share.hpp"
 #include "session/session_log.hpp"
 #include "session/session_registry.hpp"
 #include "session/settings.hpp"
@@ -28,10 +33,12 @@ namespace popbridge::session {
 /// the registry; it never deletes itself but asks to be retired.
 class ProxySession {
  public:
-  /// References must outlive the session. Nothing happens before start().
-  ProxySession(std::uint64_t id, SessionRegistry& registry, net::EventLoop& loop,
-               const Settings& settings, bridge::ReadAheadBudget& read_ahead, UpstreamPool& pool,
-               log::Logger& logger, std::unique_ptr<net::TcpStream> client, ListenerKind kind);
+  /// References must outlive the session. Nothing happens before start(). The session's
+  /// reserve of the memory was granted (MemoryShare).
+  ProxySession(Admission::Permit permit, bridge::MemoryClaim reserve, SessionRegistry& registry,
+               net::EventLoop& loop, const Settings& settings, Counters& counters,
+               UpstreamPool& pool, net::Resolver& resolver, log::Logger& logger,
+               std::unique_ptr<net::TcpStream> client, ListenerKind kind);
   ProxySession(const ProxySession&) = delete;
   ProxySession& operator=(const ProxySession&) = delete;
   ~ProxySession();
@@ -41,8 +48,28 @@ class ProxySession {
   void drain();
   /// Ends now, whatever is running.
   void abort();
+  /// There may be memory again for a session that had asked registry.await_memory().
+  void go_on();
+  /// Tells a client that has not logged in that its place is needed, and ends.
+  void make_room();
 
  private:
+  /// Around everything the loop or the registry calls: the one place where an exception of the
+  /// standard library ends. It means, as a rule, that there is no memory; what was being done is
+  /// then half done, so this session is given up, and no other.
+  template <typename Work>
+  void guarded(Work work) noexcept {
+    if (given_up_) return;
+    try {
+      work();
+    } catch (const std::exception& error) {
+      give_up(error);
+    }
+  }
+  /// Closes both connections as they are: no final dot, no answer, nothing more upstream. Needs no
+  /// memory, but for the log line, which may get lost.
+  void give_up(const std::exception& error) noexcept;
+
   /// Passes the stream's calls on, and forgets them once the session has ended.
   class ClientSide final : public net::StreamObserver {
    public:
@@ -69,6 +96,7 @@ class ProxySession {
     ProxySession& session_;
   };
 
+  void begin();
   void pump();
   bool write_client();
   void flush_client();
@@ -76,6 +104,10 @@ class ProxySession {
   bool carry_out_actions();
   void watch_queue();
   void settle();
+  void count_memory();
+  void note_starved(bool starved);
+  [[nodiscard]] bool wants_client_input();
+  void retire();
   void take_traces();
 
   void perform(const bridge::ConnectUpstream& action);
@@ -84,19 +116,30 @@ class ProxySession {
   void perform(bridge::KeepUpstream& action);
   void perform(bridge::SecureClient action);
   void perform(bridge::CloseClient action);
+  void perform(const bridge::LoginAccepted& report);
+  void perform(const bridge::LoginRefused& report);
+  void perform(const bridge::UpstreamReached& report);
+  void perform(const bridge::UpstreamUnreachable& report);
+  void perform(const bridge::SessionEnded& report);
   template <class Report>
   void perform(const Report& report) {
     log_.report(report);
   }
 
+  [[nodiscard]] bool hold_back(const LoginGate::Decision& decision);
+  [[nodiscard]] bool take_kept_upstream();
   void on_upstream_connected(std::expected<std::unique_ptr<net::TcpStream>, std::string> connected);
   void on_timer();
+  void look_at_client();
 
   std::uint64_t id_;
   SessionRegistry& registry_;
   net::EventLoop& loop_;
   const Settings& settings_;
+  Counters& counters_;
+  LoginGate gate_;
   UpstreamPool& pool_;
+  net::Resolver& resolver_;  ///< of the upstream
   ListenerKind kind_;
   SessionLog log_;
   bridge::Bridge bridge_;
@@ -108,12 +151,18 @@ class ProxySession {
   std::unique_ptr<log::WireLog> wire_log_;
   net::Timer timer_;
   FlowControl flow_;
-  std::size_t client_queued_ = 0;  ///< at the last look, to see a slow reader's progress
+  MemoryShare memory_;
+  bool thrifty_ = false;  ///< memory was short when it was last looked at
+  bool starved_ = false;  ///< ... and this session holds too much to read on
+  bool awaits_memory_ = false;
+  std::size_t client_unacknowledged_ = 0;  ///< at the last look
+  std::chrono::milliseconds connect_begun_{};
   bool securing_client_ = false;
   bool securing_upstream_ = false;
   bool closing_client_ = false;
   bool pumping_ = false;
   bool retired_ = false;
+  bool given_up_ = false;
 };
 
 }  // namespace popbridge::session

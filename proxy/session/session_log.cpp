@@ -1,6 +1,9 @@
 #include "session/session_log.hpp"
 
+#include <algorithm>
 #include <utility>
+
+#include "pop3/server_session.hpp"
 
 namespace popbridge::session {
 namespace {
@@ -23,6 +26,10 @@ std::string_view name(pop3::ResponseCode code) {
   return {};
 }
 
+std::uint64_t number_of(std::chrono::milliseconds time) {
+  return static_cast<std::uint64_t>(std::max<std::int64_t>(time.count(), 0));
+}
+
 /// What the operator can do about a refused login.
 std::string_view advice(pop3::ResponseCode code) {
   switch (code) {
@@ -37,6 +44,18 @@ std::string_view advice(pop3::ResponseCode code) {
       return "not the client's fault: look at the mail server and the network";
   }
   return {};
+}
+
+/// Whoever set the client up wants to read this.
+bool is_mistake(std::string_view reason) {
+  return reason == sentence(pop3::EndReason::kTlsInClear) ||
+         reason == sentence(pop3::EndReason::kHttp);
+}
+
+/// What no mail program does, and fail2ban looks for.
+bool is_abuse(std::string_view reason) {
+  return reason == sentence(pop3::EndReason::kTooManyBadCommands) ||
+         reason == sentence(pop3::EndReason::kLineTooLong);
 }
 
 }  // namespace
@@ -59,22 +78,45 @@ void SessionLog::secured(std::string_view side, std::string_view description) co
                  line("tls-started").field("side", side).field("tls", description));
 }
 
-void SessionLog::report(const bridge::LoginAccepted& report) const {
-  logger_->write(log::Level::kInfo, line("login-ok")
-                                        .field("mechanism", report.mechanism)
-                                        .field("messages", report.messages)
-                                        .field("octets", report.octets)
-                                        .field("upstream", report.reused ? "kept" : "new")
-                                        .field("user", report.user));
+void SessionLog::login_accepted(const bridge::LoginAccepted& report,
+                                std::chrono::milliseconds waited) const {
+  log::Line text = line("login-ok")
+                       .field("mechanism", report.mechanism)
+                       .field("messages", report.messages)
+                       .field("octets", report.octets)
+                       .field("upstream", report.reused ? "kept" : "new");
+  if (waited.count() > 0) text.field("waited_ms", number_of(waited));
+  logger_->write(log::Level::kInfo, text.field("user", report.user));
 }
 
-void SessionLog::report(const bridge::LoginRefused& report) const {
-  logger_->write(log::Level::kWarning, line("login-refused")
-                                           .field("mechanism", report.mechanism)
-                                           .field("code", name(report.code))
-                                           .field("advice", advice(report.code))
-                                           .field("user", report.user)
-                                           .field("reason", report.reason));
+void SessionLog::login_refused(const bridge::LoginRefused& report, std::chrono::milliseconds waited,
+                               std::uint64_t left_out) const {
+  log::Line text = line("login-refused")
+                       .field("mechanism", report.mechanism)
+                       .field("code", name(report.code))
+                       .field("advice", advice(report.code));
+  if (waited.count() > 0) text.field("waited_ms", number_of(waited));
+  if (left_out > 0) text.field("left_out", left_out);
+  logger_->write(log::Level::kWarning,
+                 text.field("user", report.user).field("reason", report.reason));
+}
+
+void SessionLog::upstream_down(const UpstreamHealth::Down& down) const {
+  logger_->write(
+      log::Level::kWarning,
+      log::Line("upstream-down")
+          .field("still", down.still ? "yes" : "no")
+          .field("answered", down.answered)
+          .field("advice",
+                 "look at --upstream, the network and the mail server; it is tried again "
+                 "every two seconds")
+          .field("reason", down.reason));
+}
+
+void SessionLog::upstream_back(const UpstreamHealth::Back& back) const {
+  logger_->write(log::Level::kInfo, log::Line("upstream-back")
+                                        .field("after_ms", number_of(back.after))
+                                        .field("answered", back.answered));
 }
 
 void SessionLog::report(const bridge::UpstreamTrouble& report) const {
@@ -91,6 +133,14 @@ void SessionLog::report(const bridge::RetrievalFailed& report) const {
                      .field("uid", report.uid)
                      .field("advice", "nothing is lost: the client fetches it again next time")
                      .field("reason", report.reason));
+}
+
+void SessionLog::report(const bridge::DeletesUnread& report) const {
+  logger_->write(log::Level::kWarning,
+                 line("deletes-unread")
+                     .field("messages", report.messages)
+                     .field("uids", report.uids)
+                     .field("advice", "the client removes what it asked for and was not given"));
 }
 
 void SessionLog::report(const bridge::UpdateFailed& report) const {
@@ -112,11 +162,18 @@ void SessionLog::report(const bridge::SessionEnded& report) const {
                        .field("wasted", report.wasted);
   if (!report.user.empty()) text.field("user", report.user);
   // Health checks connect and close, many times a minute.
-  logger_->write(report.user.empty() ? log::Level::kDebug : log::Level::kInfo, text);
+  const bool is_noise = report.user.empty() && !is_abuse(report.reason) &&
+                        !is_mistake(report.reason) && !report.reason.ends_with("-timeout");
+  logger_->write(is_noise ? log::Level::kDebug : log::Level::kInfo, text);
 }
 
-void SessionLog::client_trouble(std::string_view reason) const {
-  logger_->write(log::Level::kInfo, line("client-lost").field("reason", reason));
+void SessionLog::client_trouble(const net::StreamError& error) const {
+  logger_->write(error.silent ? log::Level::kDebug : log::Level::kInfo,
+                 line("client-lost").field("reason", error.text));
+}
+
+void SessionLog::given_up(std::string_view what) const {
+  logger_->write(log::Level::kError, line("session-given-up").field("reason", what));
 }
 
 void SessionLog::wire_log_trouble(std::string_view reason) const {

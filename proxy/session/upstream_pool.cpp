@@ -1,15 +1,33 @@
 #include "session/upstream_pool.hpp"
 
+#include <exception>
 #include <utility>
 
 namespace popbridge::session {
+namespace {
+
+/// A connection at rest: its engine, its socket, TLS.
+constexpr std::size_t kConnectionOctets = 32UL * 1024;
+
+void say_goodbye(UpstreamConnection& connection) noexcept {
+  connection.stream->set_observer(nullptr);
+  try {
+    connection.engine.logout();
+    connection.stream->write(connection.engine.pending_output());
+    connection.stream->close_after_flush();
+  } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): then without a word
+  }
+}
+
+}  // namespace
 
 /// Its stream's observer. Whatever it is told is the end of it, and of this object.
 class UpstreamPool::Kept final : public net::StreamObserver {
  public:
   Kept(UpstreamPool& pool, std::string user, const tls::KeyedHash::Digest& digest,
-       std::chrono::milliseconds until, UpstreamConnection connection)
+       std::chrono::milliseconds until, bridge::MemoryClaim claim, UpstreamConnection connection)
       : pool_(pool),
+        claim_(std::move(claim)),
         user_(std::move(user)),
         digest_(digest),
         until_(until),
@@ -29,12 +47,7 @@ class UpstreamPool::Kept final : public net::StreamObserver {
     connection_.stream->set_observer(nullptr);
     return std::move(connection_);
   }
-  void say_goodbye() {
-    connection_.engine.logout();
-    connection_.stream->set_observer(nullptr);
-    connection_.stream->write(connection_.engine.pending_output());
-    connection_.stream->close_after_flush();
-  }
+  void leave() noexcept { say_goodbye(connection_); }
 
   std::span<char> read_space() override { return pool_.loop_.scratch(); }
   void on_read(std::size_t) override { drop(); }
@@ -46,6 +59,7 @@ class UpstreamPool::Kept final : public net::StreamObserver {
   void drop() { pool_.drop(pool_.by_user_.at(user_), false); }
 
   UpstreamPool& pool_;
+  bridge::MemoryClaim claim_;
   std::string user_;
   tls::KeyedHash::Digest digest_;
   std::chrono::milliseconds until_;
@@ -53,22 +67,43 @@ class UpstreamPool::Kept final : public net::StreamObserver {
 };
 
 UpstreamPool::UpstreamPool(net::EventLoop& loop, const tls::KeyedHash& hash,
-                           std::chrono::milliseconds keep_for, std::size_t limit)
-    : loop_(loop), hash_(hash), keep_for_(keep_for), limit_(limit), timer_(loop, [this] {
-        on_time();
-      }) {}
+                           std::chrono::milliseconds keep_for, std::size_t limit,
+                           bridge::MemoryBudget& memory)
+    : loop_(loop),
+      hash_(hash),
+      keep_for_(keep_for),
+      limit_(limit),
+      memory_(memory),
+      timer_(loop, [this] { on_time(); }) {}
 
 UpstreamPool::~UpstreamPool() = default;
 
 void UpstreamPool::keep(const std::string& user, const Secret& password,
-                        UpstreamConnection connection) {
+                        UpstreamConnection connection) noexcept {
   if (keep_for_.count() == 0 || limit_ == 0) return;
   if (const auto found = by_user_.find(user); found != by_user_.end()) drop(found->second, true);
   if (kept_.size() >= limit_) drop(kept_.begin(), true);
-  kept_.emplace_back(*this, user, hash_.of(user, password.reveal()), loop_.now() + keep_for_,
-                     std::move(connection));
-  by_user_.emplace(user, std::prev(kept_.end()));
+  const std::uint64_t octets =
+      kConnectionOctets + (connection.mailbox ? connection.mailbox->maildrop.memory_octets() : 0);
+  auto claim = bridge::MemoryClaim::admitted(memory_, octets);
+  if (!claim) {
+    say_goodbye(connection);
+    return;
+  }
+  try {
+    add(user, password, *std::move(claim), std::move(connection));
+  } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): a login more is all it costs
+  }
   arm();
+}
+
+void UpstreamPool::add(const std::string& user, const Secret& password, bridge::MemoryClaim claim,
+                       UpstreamConnection connection) {
+  std::list<Kept> fresh;
+  fresh.emplace_back(*this, user, hash_.of(user, password.reveal()), loop_.now() + keep_for_,
+                     std::move(claim), std::move(connection));
+  by_user_.emplace(user, fresh.begin());
+  kept_.splice(kept_.end(), fresh);
 }
 
 std::optional<UpstreamConnection> UpstreamPool::take(const std::string& user,
@@ -76,8 +111,9 @@ std::optional<UpstreamConnection> UpstreamPool::take(const std::string& user,
   const auto found = by_user_.find(user);
   if (found == by_user_.end()) return std::nullopt;
   const Place place = found->second;
-  if (!tls::KeyedHash::equal(place->digest(), hash_.of(user, password.reveal())))
+  if (!tls::KeyedHash::equal(place->digest(), hash_.of(user, password.reveal()))) {
     return std::nullopt;
+  }
   UpstreamConnection connection = place->release();
   drop(place, false);
   return connection;
@@ -88,23 +124,28 @@ void UpstreamPool::close() {
   while (!kept_.empty()) drop(kept_.begin(), true);
 }
 
-void UpstreamPool::drop(Place place, bool say_goodbye) {
-  if (say_goodbye) place->say_goodbye();
+void UpstreamPool::drop(Place place, bool goodbye) noexcept {
+  if (goodbye) place->leave();
   by_user_.erase(place->user());
   kept_.erase(place);
   arm();
 }
 
-void UpstreamPool::on_time() {
+void UpstreamPool::on_time() noexcept {
   while (!kept_.empty() && kept_.front().until() <= loop_.now()) drop(kept_.begin(), true);
   arm();
 }
 
-void UpstreamPool::arm() {
+void UpstreamPool::arm() noexcept {
   if (kept_.empty()) {
     timer_.cancel();
-  } else {
+    return;
+  }
+  try {
     timer_.arm_at(kept_.front().until());
+  } catch (const std::exception&) {  // nothing is kept without an end
+    by_user_.clear();
+    kept_.clear();
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <list>
 #include <memory>
 #include <optional>
@@ -11,6 +12,7 @@
 #include <unordered_map>
 
 #include "bridge/kept_mailbox.hpp"
+#include "bridge/memory_budget.hpp"
 #include "common/secret.hpp"
 #include "imap/client_session.hpp"
 #include "net/byte_stream.hpp"
@@ -32,16 +34,17 @@ struct UpstreamConnection {
 /// is kept, only a keyed hash.
 class UpstreamPool {
  public:
-  /// `keep_for`: 0 keeps nothing. `limit`: connections at most; the oldest goes first. References
-  /// must outlive the pool.
+  /// `keep_for`: 0 keeps nothing. `limit`: connections at most; the oldest goes first. Without
+  /// `memory` for it a connection is closed. References must outlive the pool.
   UpstreamPool(net::EventLoop& loop, const tls::KeyedHash& hash, std::chrono::milliseconds keep_for,
-               std::size_t limit);
+               std::size_t limit, bridge::MemoryBudget& memory);
   UpstreamPool(const UpstreamPool&) = delete;
   UpstreamPool& operator=(const UpstreamPool&) = delete;
   ~UpstreamPool();
 
-  /// Replaces what there was of this user.
-  void keep(const std::string& user, const Secret& password, UpstreamConnection connection);
+  /// Replaces what there was of this user. What cannot be kept, for want of memory, is let go.
+  void keep(const std::string& user, const Secret& password,
+            UpstreamConnection connection) noexcept;
   /// The connection that this user with this password logged in, or nothing.
   [[nodiscard]] std::optional<UpstreamConnection> take(const std::string& user,
                                                        const Secret& password);
@@ -53,14 +56,17 @@ class UpstreamPool {
   class Kept;
   using Place = std::list<Kept>::iterator;
 
-  void drop(Place place, bool say_goodbye);
-  void on_time();
-  void arm();
+  void add(const std::string& user, const Secret& password, bridge::MemoryClaim claim,
+           UpstreamConnection connection);
+  void drop(Place place, bool goodbye) noexcept;
+  void on_time() noexcept;
+  void arm() noexcept;
 
   net::EventLoop& loop_;
   const tls::KeyedHash& hash_;
   std::chrono::milliseconds keep_for_;
   std::size_t limit_;
+  bridge::MemoryBudget& memory_;
   std::list<Kept> kept_;  ///< the oldest first
   std::unordered_map<std::string, Place> by_user_;
   net::Timer timer_;  ///< for the oldest

@@ -12,6 +12,8 @@
 #include <vector>
 
 #include <arpa/inet.h>
+#include <openssl/asn1.h>
+#include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
@@ -32,6 +34,12 @@ constexpr std::string_view kAlpnPop3 = "pop3";
 constexpr unsigned char kAlpnImap[] = {4, 'i', 'm', 'a', 'p'};
 /// RFC 1035 section 2.3.4, as text.
 constexpr std::size_t kMaxHostOctets = 253;
+
+/// TLS 1.2 for clients: forward secrecy only, AEAD first, CBC for what was built before 2012 or so.
+/// What is not here (RC4, 3DES, NULL, EXPORT, anonymous, static RSA) is not to be had by any
+/// setting. TLS 1.3 has no weak ones.
+constexpr const char* kServerCiphers =
+    "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:!aNULL:!eNULL:!AESCCM";
 
 struct Free {
   void operator()(SSL_CTX* context) const { SSL_CTX_free(context); }
@@ -117,6 +125,14 @@ int select_alpn(SSL*, const unsigned char** chosen, unsigned char* chosen_size,
   return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
+std::string text_of(const ASN1_TIME& time) {
+  const std::unique_ptr<BIO, decltype(&BIO_free)> out(BIO_new(BIO_s_mem()), &BIO_free);
+  if (!out || ASN1_TIME_print(out.get(), &time) != 1) return "a time that cannot be read";
+  char* text = nullptr;
+  const long size = BIO_get_mem_data(out.get(), &text);
+  return {text, static_cast<std::size_t>(std::max(size, 0L))};
+}
+
 bool is_ip_literal(const std::string& host) {
   unsigned char octets[sizeof(in6_addr)];
   return inet_pton(AF_INET, host.c_str(), octets) == 1 ||
@@ -168,6 +184,14 @@ std::expected<std::shared_ptr<const ServerContext>, std::string> ServerContext::
     return std::unexpected(std::move(*error));
   }
   if (auto error = load_key(context.get(), key_file)) return std::unexpected(std::move(*error));
+  if (SSL_CTX_set_cipher_list(context.get(), kServerCiphers) != 1) {
+    return std::unexpected("TLS is not available: " + take_error("unknown error"));
+  }
+  // Ours first, but for a client without AES in hardware, which puts ChaCha20 first.
+  SSL_CTX_set_options(context.get(), SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+  // What clients send are commands and passwords: OpenSSL decrypts them in its own buffer, and frees
+  // it as it is unless told otherwise. What comes from upstream is mail, and too much for that.
+  SSL_CTX_set_options(context.get(), SSL_OP_CLEANSE_PLAINTEXT);
   SSL_CTX_set_session_cache_mode(context.get(), SSL_SESS_CACHE_OFF);
   SSL_CTX_set_num_tickets(context.get(), kTicketsPerHandshake);
   SSL_CTX_set_session_id_context(context.get(),
@@ -187,6 +211,16 @@ ssl_st* ServerContext::new_connection() const {
   return connection;
 }
 
+std::string ServerContext::validity_problem() const {
+  const X509* const certificate = SSL_CTX_get0_certificate(context_);
+  const ASN1_TIME* const begin = X509_get0_notBefore(certificate);
+  const ASN1_TIME* const end = X509_get0_notAfter(certificate);
+  // A time that cannot be understood compares as 0, and no client will understand it either.
+  if (X509_cmp_current_time(end) <= 0) return "expired at " + text_of(*end);
+  if (X509_cmp_current_time(begin) >= 0) return "not valid before " + text_of(*begin);
+  return {};
+}
+
 /// The newest session the server gave us, with the result of its verification. Connections on
 /// several threads share it, and OpenSSL writes into a session that it resumes (its own
 /// SSL_SESSION_dup() gives one that cannot be resumed), so it is kept in serialised form,
@@ -196,13 +230,23 @@ struct ClientContext::SessionStore {
   SessionStore(const SessionStore&) = delete;
   SessionStore& operator=(const SessionStore&) = delete;
   ~SessionStore() { OPENSSL_cleanse(newest.data(), newest.size()); }
-  static int keep(SSL* connection, SSL_SESSION* session) {
+  // OpenSSL calls this: an exception must not go through it. Without a session, the next
+  // connection makes a full handshake.
+  static int keep(SSL* connection, SSL_SESSION* session) noexcept {
     auto* store = static_cast<SessionStore*>(SSL_CTX_get_app_data(SSL_get_SSL_CTX(connection)));
     const int size = i2d_SSL_SESSION(session, nullptr);
     if (size <= 0) return 0;
-    std::vector<unsigned char> octets(static_cast<std::size_t>(size));
+    std::vector<unsigned char> octets;
+    try {
+      octets.resize(static_cast<std::size_t>(size));
+    } catch (const std::exception&) {
+      return 0;
+    }
     unsigned char* end = octets.data();
-    i2d_SSL_SESSION(session, &end);
+    if (i2d_SSL_SESSION(session, &end) != size) {
+      OPENSSL_cleanse(octets.data(), octets.size());
+      return 0;
+    }
     const std::lock_guard lock(store->mutex);
     store->newest.swap(octets);
     OPENSSL_cleanse(octets.data(), octets.size());

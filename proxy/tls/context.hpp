@@ -24,6 +24,9 @@ class ServerContext {
   [[nodiscard]] ssl_ctx_st* raw() const { return context_; }
   /// A connection object in accepting state; the caller owns it.
   [[nodiscard]] ssl_st* new_connection() const;
+  /// "expired at Nov 25 22:00:00 2026 GMT", if clients will not accept the certificate today; else
+  /// empty.
+  [[nodiscard]] std::string validity_problem() const;
 
  private:
   explicit ServerContext(ssl_ctx_st* context) : context_(context) {}

@@ -1,6 +1,7 @@
 #include "tls/engine.hpp"
 
 #include <algorithm>
+#include <exception>
 #include <optional>
 #include <utility>
 
@@ -13,9 +14,11 @@
 namespace popbridge::tls {
 namespace {
 
-/// Records one after the other that carry no plaintext (KeyUpdate, tickets, refused renegotiation,
-/// empty records). Honest peers send a handful; each costs us key derivations.
+/// Records that carry no plaintext (KeyUpdate, tickets, refused renegotiation, empty records),
+/// beyond as many that do. Honest peers send a handful in hours; each costs us key derivations.
 constexpr std::size_t kMaxBarrenRecords = 100;
+/// What a record with plaintext takes off the count: itself, and one that is barren.
+constexpr std::size_t kRecordsOutweighed = 2;
 /// RFC 5246 section 6.2.3: what encryption adds to one at most; in fact it is 22 octets or so.
 constexpr std::size_t kRecordOverhead = 2048 + 5;
 /// Room that is made for output when the first record of a long piece is written: four full ones.
@@ -55,7 +58,7 @@ struct Engine::Bio {
   }
 
  private:
-  // OpenSSL calls these: an exception (out of memory) must not go through it.
+  // OpenSSL calls these: an exception must not go through it.
   static BIO_METHOD* make_method() {
     BIO_METHOD* const method = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "popbridge");
     if (method == nullptr) return nullptr;
@@ -76,7 +79,11 @@ struct Engine::Bio {
   }
   static int write(BIO* bio, const char* octets, std::size_t size, std::size_t* taken) noexcept {
     BIO_clear_retry_flags(bio);
-    engine_of(bio).output_.append(octets, size);
+    try {
+      engine_of(bio).output_.append(octets, size);
+    } catch (const std::exception&) {
+      return 0;  // for good, as there is no retry flag
+    }
     *taken = size;
     return 1;
   }
@@ -100,8 +107,12 @@ Engine::Engine(ssl_st* connection, Side side, std::string host)
     return;
   }
   SSL_set_bio(connection, bio, bio);
+  if (SSL_set_msg_callback_arg(connection, this) != 1) {
+    connection_.reset();
+    error_ = "TLS: out of memory";
+    return;
+  }
   SSL_set_msg_callback(connection, &Engine::on_message);
-  SSL_set_msg_callback_arg(connection, this);
 }
 
 Engine::~Engine() = default;
@@ -192,7 +203,7 @@ Engine::ReadResult Engine::read(std::span<char> into) {
       read.step = classify(result);
       break;
     }
-    barren_records_ = 0;
+    barren_records_ -= std::min(barren_records_, kRecordsOutweighed);
     read.count += count;
   }
   // What stopped it is said again by the next call.

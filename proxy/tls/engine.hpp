@@ -90,7 +90,7 @@ class Engine {
   bool established_ = false;
   bool seen_input_ = false;
   bool looks_like_tls_ = true;
-  std::size_t barren_records_ = 0;  ///< since the last octet of plaintext
+  std::size_t barren_records_ = 0;  ///< those not outweighed by records with plaintext
 };
 
 }  // namespace popbridge::tls

@@ -11,8 +11,8 @@ std::unique_ptr<Stream> Stream::accept(net::EventLoop& loop,
                                        std::unique_ptr<net::ByteStream> transport,
                                        std::shared_ptr<const ServerContext> context,
                                        std::string_view first_octets, OnEstablished established) {
-  ssl_st* connection = context->new_connection();
   auto impl = std::make_unique<Impl>(loop, std::move(transport), std::move(established));
+  ssl_st* connection = context->new_connection();
   impl->start(connection, Side::kServer, {}, std::move(context), first_octets);
   return std::unique_ptr<Stream>(new Stream(std::move(impl)));
 }
@@ -21,9 +21,9 @@ std::unique_ptr<Stream> Stream::connect(net::EventLoop& loop,
                                         std::unique_ptr<net::ByteStream> transport,
                                         std::shared_ptr<const ClientContext> context,
                                         OnEstablished established) {
-  ssl_st* connection = context->new_connection();
   const std::string host = context->host();
   auto impl = std::make_unique<Impl>(loop, std::move(transport), std::move(established));
+  ssl_st* connection = context->new_connection();
   impl->start(connection, Side::kClient, host, std::move(context), {});
   return std::unique_ptr<Stream>(new Stream(std::move(impl)));
 }
@@ -54,6 +54,15 @@ void Stream::set_gathering(bool on) {
 }
 std::size_t Stream::queued_bytes() const {
   return impl_->queued_bytes();
+}
+std::size_t Stream::memory_bytes() const {
+  return impl_->memory_bytes();
+}
+void Stream::set_read_limit(std::size_t octets) {
+  impl_->set_read_limit(octets);
+}
+std::size_t Stream::unacknowledged_bytes() const {
+  return impl_->unacknowledged_bytes();
 }
 void Stream::close_after_flush() {
   impl_->close_after_flush();

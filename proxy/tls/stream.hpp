@@ -46,6 +46,9 @@ class Stream final : public net::ByteStream {
   void set_gathering(bool on) override;
   /// Plaintext not yet encrypted and ciphertext not yet in the kernel.
   [[nodiscard]] std::size_t queued_bytes() const override;
+  [[nodiscard]] std::size_t memory_bytes() const override;
+  void set_read_limit(std::size_t octets) override;
+  [[nodiscard]] std::size_t unacknowledged_bytes() const override;
   void close_after_flush() override;
   void abort() override;
 

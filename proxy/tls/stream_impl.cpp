@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <exception>
 #include <utility>
 
 namespace popbridge::tls {
@@ -28,14 +29,29 @@ class Stream::Impl::Entry {
   Impl& impl_;
 };
 
+template <typename Work>
+void Stream::Impl::guarded(Work work) noexcept {
+  const Entry entry(*this);
+  try {
+    work();
+  } catch (const std::exception&) {
+    fail_without_memory();
+  }
+}
+
+/// Not die(), which still says something to the other side.
+void Stream::Impl::fail_without_memory() noexcept {
+  net::StreamObserver* const told = std::exchange(observer_, nullptr);
+  reading_ = false;
+  if (linger_) linger_->cancel();
+  abort();
+  if (told != nullptr) told->on_closed(net::StreamError{"out of memory"});
+}
+
 Stream::Impl::Impl(net::EventLoop& loop, std::unique_ptr<net::ByteStream> transport,
                    OnEstablished established)
     : loop_(loop),
-      later_(loop,
-             [this] {
-               const Entry entry(*this);
-               pump();
-             }),
+      later_(loop, [this] { guarded([this] { pump(); }); }),
       transport_(std::move(transport)),
       established_(std::move(established)) {}
 
@@ -44,6 +60,7 @@ void Stream::Impl::start(ssl_st* connection, Side side, const std::string& host,
   context_ = std::move(context);
   engine_.emplace(connection, side, host);
   received_ = first_octets;
+  heard_ = !first_octets.empty();
   engine_->receive(received_);
   transport_->set_observer(this);
   update_transport_reading();
@@ -61,17 +78,24 @@ void Stream::Impl::let_go(std::unique_ptr<Impl> impl) {
 
 // --- from the transport ---
 
+std::span<char> Stream::Impl::read_space() {
+  const std::span<char> scratch = loop_.scratch();
+  return read_limit_ == 0 ? scratch : scratch.first(std::min(read_limit_, scratch.size()));
+}
+
 void Stream::Impl::on_read(std::size_t count) {
-  const Entry entry(*this);
-  const std::string_view octets(loop_.scratch().data(), count);
-  if (engine_->unread().empty()) {
-    engine_->receive(octets);
-  } else {
-    std::string all(engine_->unread());
-    received_.swap(all.append(octets));
-    engine_->receive(received_);
-  }
-  pump();
+  guarded([this, count] {
+    const std::string_view octets(loop_.scratch().data(), count);
+    heard_ = true;
+    if (engine_->unread().empty()) {
+      engine_->receive(octets);
+    } else {
+      std::string all(engine_->unread());
+      received_.swap(all.append(octets));
+      engine_->receive(received_);
+    }
+    pump();
+  });
 }
 
 void Stream::Impl::keep_unread() {
@@ -85,13 +109,14 @@ void Stream::Impl::keep_unread() {
 }
 
 void Stream::Impl::on_eof() {
-  const Entry entry(*this);
-  if (input_ended_) return;
-  transport_end_ =
-      state_ == State::kHandshaking
-          ? "TLS handshake failed: the other side closed the connection"
-          : "connection closed without TLS close_notify; what came last may be cut off";
-  pump();
+  guarded([this] {
+    if (input_ended_) return;
+    transport_end_ =
+        state_ == State::kHandshaking
+            ? "TLS handshake failed: the other side closed the connection"
+            : "connection closed without TLS close_notify; what came last may be cut off";
+    pump();
+  });
 }
 
 void Stream::Impl::on_written() {
@@ -100,11 +125,12 @@ void Stream::Impl::on_written() {
 }
 
 void Stream::Impl::on_closed(const net::StreamError& error) {
-  const Entry entry(*this);
-  transport_dead_ = true;
-  transport_end_ =
-      state_ == State::kHandshaking ? "TLS handshake failed: " + error.text : error.text;
-  pump();
+  guarded([this, &error] {
+    transport_dead_ = true;
+    transport_end_ =
+        state_ == State::kHandshaking ? "TLS handshake failed: " + error.text : error.text;
+    pump();
+  });
 }
 
 // --- from the owner ---
@@ -143,6 +169,15 @@ std::size_t Stream::Impl::queued_bytes() const {
   return unsent_.size() + engine_->output().size() + transport_->queued_bytes();
 }
 
+std::size_t Stream::Impl::memory_bytes() const {
+  return unsent_.capacity() + received_.capacity() + engine_->output().size() +
+         transport_->memory_bytes();
+}
+
+std::size_t Stream::Impl::unacknowledged_bytes() const {
+  return unsent_.size() + engine_->output().size() + transport_->unacknowledged_bytes();
+}
+
 void Stream::Impl::close_after_flush() {
   if (closing_ || state_ == State::kDead) return;
   closing_ = true;
@@ -150,10 +185,8 @@ void Stream::Impl::close_after_flush() {
     finish();
     return;
   }
-  linger_.emplace(loop_, [this] {
-    const Entry entry(*this);
-    die("closed; the TLS handshake did not end in time");
-  });
+  linger_.emplace(
+      loop_, [this] { guarded([this] { die("closed; the TLS handshake did not end in time"); }); });
   linger_->arm_at(loop_.now() + kHandshakeLinger);
 }
 
@@ -281,7 +314,7 @@ void Stream::Impl::die(const std::string& text) {
   transport_->set_observer(nullptr);
   transport_->close_after_flush();
   net::StreamObserver* const told = std::exchange(observer_, nullptr);
-  if (told != nullptr) told->on_closed(net::StreamError{text});
+  if (told != nullptr) told->on_closed(net::StreamError{text, transport_end_ && !heard_});
 }
 
 void Stream::Impl::update_transport_reading() {

@@ -33,11 +33,14 @@ class Stream::Impl final : public net::StreamObserver {
   [[nodiscard]] std::size_t write_unit() const { return engine_->record_octets(); }
   void set_gathering(bool on);
   [[nodiscard]] std::size_t queued_bytes() const;
+  [[nodiscard]] std::size_t memory_bytes() const;
+  void set_read_limit(std::size_t octets) { read_limit_ = octets; }
+  [[nodiscard]] std::size_t unacknowledged_bytes() const;
   void close_after_flush();
   void abort();
   [[nodiscard]] std::string description() const { return engine_->description(); }
 
-  std::span<char> read_space() override { return loop_.scratch(); }
+  std::span<char> read_space() override;
   void on_read(std::size_t count) override;
   void on_eof() override;
   void on_written() override;
@@ -52,6 +55,10 @@ class Stream::Impl final : public net::StreamObserver {
   };
   /// Around everything the loop calls: keeps the Impl alive while observers are told.
   class Entry;
+  /// That, and if memory runs out, the end of this stream and of no other.
+  template <typename Work>
+  void guarded(Work work) noexcept;
+  void fail_without_memory() noexcept;
 
   void pump();
   void shake_hands();
@@ -76,10 +83,12 @@ class Stream::Impl final : public net::StreamObserver {
   OnEstablished established_;
   net::StreamObserver* observer_ = nullptr;
   State state_ = State::kHandshaking;
+  std::size_t read_limit_ = 0;
   bool gathering_ = false;
   bool closing_ = false;  ///< close_after_flush() was called
   bool reading_ = false;
   bool transport_reading_ = false;
+  bool heard_ = false;        ///< an octet came, or was there before TLS
   bool input_ended_ = false;  ///< close_notify arrived
   bool write_failed_ = false;
   bool orphaned_ = false;

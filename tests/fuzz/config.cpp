@@ -59,7 +59,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   machine.files = {
       {"popbridge.conf", std::string(input.rest())}, {"cert.pem", ""}, {"key.pem", ""}};
   machine.directories = {"/tmp", "."};
-  machine.exposed = {"key.pem"};
+  machine.exposed = {{"key.pem", Exposure::kOthers}};
   const auto config = configure(arguments, environment, machine);
   if (config) {
     check(*config);

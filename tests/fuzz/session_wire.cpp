@@ -251,7 +251,7 @@ class Session {
       watch_.from_server(std::string_view(waiting_).substr(0, count));
       waiting_.erase(0, count);
       bridge_->upstream()->received(count);
-      bridge_->upstream_progressed(now_);
+      bridge_->upstream_progressed(now_, count);
       return true;
     }
     if (waiting_.empty() && std::exchange(server_ended_, false)) {

@@ -11,6 +11,7 @@ from tls_files import Authority  # noqa: E402
 
 
 class Curl(ClientTest):
+    """O3."""
     def url(self, scheme, path=""):
         port = self.bridge.port("tls" if scheme == "pop3s" else "plain")
         return f"{scheme}://localhost:{port}/{path}"

@@ -26,6 +26,7 @@ def as_fetchmail_writes(text):
 
 
 class Fetchmail(ClientTest):
+    """O3."""
     OK, NO_MAIL = 0, 1
 
     def setUp(self):

@@ -28,6 +28,7 @@ def as_getmail_writes(text):
 
 
 class Getmail(ClientTest):
+    """O3."""
     def setUp(self):
         super().setUp()
         self.leave_out_lines_over(LONGEST_LINE)

@@ -10,6 +10,7 @@ from real_clients import ClientTest, contents, with_lf  # noqa: E402
 
 
 class Mpop(ClientTest):
+    """O3."""
     TLS = {"clear": ("plain", "tls off\nauth plain"), "stls": ("plain", "tls on\ntls_starttls on"),
            "tls": ("tls", "tls on\ntls_starttls off")}
 

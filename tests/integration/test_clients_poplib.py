@@ -16,6 +16,7 @@ poplib._MAXLINE = 2 << 20
 
 
 class Poplib(ClientTest):
+    """O3."""
     def check_session(self, client):
         client.user(self.user)
         client.pass_("secret")

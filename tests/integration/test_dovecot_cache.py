@@ -128,7 +128,7 @@ class DovecotCache(DovecotTest):
         self.assertEqual(found[3], 2)
 
     def test_sizes_are_exact_once_a_message_was_read(self):
-        """Dovecot counts no CRLF at the end where none is stored; POP3 sends one."""
+        """G8: Dovecot counts no CRLF at the end where none is stored; POP3 sends one."""
         user, bridge = self.dovecot.mailbox([b"Subject: x\n\nno line end"]), self.start()
         client = self.connect(bridge.port())
         client.login(user)
@@ -150,6 +150,7 @@ class DovecotCache(DovecotTest):
         self.assertFalse(set(before) & set(after))
 
     def test_a_wrong_password_sees_nothing(self):
+        """E7: what is remembered opens nothing."""
         user, bridge = self.dovecot.mailbox(corpus.tame_messages(_MESSAGES, 1)), self.start()
         self.check_poll(bridge, user)
         mark = self.relay.mark()

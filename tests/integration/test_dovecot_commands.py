@@ -64,6 +64,7 @@ class Authorization(BridgedTest):
         client.err("APOP user 00000000000000000000000000000000")
 
     def test_three_bad_commands_before_login_end_the_session(self):
+        """F9."""
         client = self.connect(self.bridge.port())
         client.send(b"GET / HTTP/1.1\r\nHost: mail.example.org\r\nAccept: */*\r\n"
                     b"USER user1\r\nPASS secret\r\nSTAT\r\n")
@@ -73,6 +74,7 @@ class Authorization(BridgedTest):
         self.assertNotIn(b"example.org", answers)
 
     def test_every_keyword_works_in_any_case(self):
+        """F4."""
         user = self.new_user()
         for change in (str.lower, str.upper, str.title, str.swapcase):
             with self.subTest(change.__name__), Pop3Client(self.bridge.port()) as client:
@@ -105,6 +107,7 @@ class Transaction(BridgedTest):
             self.assertEqual(client.ok(f"UIDL {number}"), f"{number} {unique_id}".encode())
 
     def test_an_empty_maildrop(self):
+        """K5."""
         client = self.session(messages=[])
         self.assertEqual(client.stat(), (0, 0))
         self.assertEqual(client.lines("LIST"), [])
@@ -115,6 +118,7 @@ class Transaction(BridgedTest):
         client.quit()
 
     def test_bad_message_numbers_are_refused(self):
+        """C5, K5."""
         client = self.session()
         for verb, rest in (("LIST", ""), ("UIDL", ""), ("RETR", ""), ("DELE", ""), ("TOP", " 0")):
             for number in BAD_NUMBERS:
@@ -143,6 +147,7 @@ class Transaction(BridgedTest):
         self.assertGreaterEqual(answers.count(b"-ERR"), 20)
 
     def test_deleted_messages_vanish_and_numbers_never_move(self):
+        """F10, K5."""
         client = self.session(messages=corpus.tame_messages(5))
         before, unique_ids = client.listing(), client.unique_ids()
         client.ok("DELE 2")
@@ -158,6 +163,7 @@ class Transaction(BridgedTest):
         self.assertIn(b"message 5\r\n", client.retr(5))
 
     def test_rset_revives_what_was_deleted(self):
+        """F10."""
         client = self.session()
         before = client.stat(), client.listing(), client.unique_ids()
         for number in (1, 2, 3):
@@ -220,6 +226,7 @@ class Capabilities(DovecotTest):
                 for mechanism in line.split(" ")[1:]}
 
     def test_without_a_certificate_there_is_no_stls(self):
+        """F13."""
         client = self.connect(self.start_bridge().port())
         capabilities = client.capabilities()
         self.check_always(capabilities)
@@ -229,6 +236,7 @@ class Capabilities(DovecotTest):
         client.err("STLS")
 
     def test_after_login_login_is_no_longer_offered(self):
+        """F13."""
         client = self.connect(self.start_bridge().port())
         client.login(self.dovecot.mailbox())
         capabilities = client.capabilities()
@@ -236,6 +244,7 @@ class Capabilities(DovecotTest):
         self.assertNotIn("STLS", capabilities)
 
     def test_where_cleartext_is_refused_only_stls_leads_to_a_login(self):
+        """F13."""
         bridge = self.start_bridge("--tls-cert", self.dovecot.certificate,
                                    "--tls-key", self.dovecot.key, "--allow-cleartext", "never")
         client = self.connect(bridge.port())
@@ -280,6 +289,7 @@ class Pipelining(BridgedTest):
         return commands, check
 
     def test_a_whole_session_in_one_write(self):
+        """F12."""
         user = self.new_user()
         commands, check = self.whole_session(user)
         client = self.connect(self.bridge.port())
@@ -288,6 +298,7 @@ class Pipelining(BridgedTest):
         self.assertEqual(self.imap(user).uids(), [1, 2])
 
     def test_a_whole_session_octet_by_octet(self):
+        """F3."""
         user = self.new_user()
         commands, check = self.whole_session(user)
         client = self.connect(self.bridge.port())
@@ -306,6 +317,7 @@ class Pipelining(BridgedTest):
         self.assertEqual(self.imap(user).uids(), [1, 2])
 
     def test_a_thousand_commands_in_one_write_are_answered_in_order(self):
+        """F6."""
         messages = corpus.tame_messages(100)
         client = self.session(messages=messages)
         expected = [corpus.pop3_text(message.replace(b"\n", b"\r\n")) for message in messages]
@@ -338,6 +350,7 @@ class Pipelining(BridgedTest):
         self.assertEqual(client.read_to_end().count(b"+OK"), 40001)
 
     def test_lines_end_at_crlf_only_or_also_at_lf_but_never_at_cr(self):
+        """F3."""
         client = self.session()
         client.send(b"NOOP\rSTAT\r\n")
         client.read_err()
@@ -345,6 +358,7 @@ class Pipelining(BridgedTest):
         client.ok("NOOP")
 
     def test_a_line_without_end_is_refused_and_costs_no_memory(self):
+        """F1."""
         for login in (False, True):
             with self.subTest(login=login):
                 client = self.session() if login else self.connect(self.bridge.port())
@@ -363,6 +377,7 @@ class UniqueIds(BridgedTest):
     """UIDL (RFC 1939 section 7)."""
 
     def test_the_default_is_dovecots_own_octet_by_octet(self):
+        """K1."""
         client = self.session(messages=corpus.tame_messages(20))
         with self.dovecot.open(client.user) as mailbox:
             mailbox.delete([2, 3, 11])
@@ -373,6 +388,7 @@ class UniqueIds(BridgedTest):
         self.assertEqual(len(ours.splitlines()), 17)
 
     def test_they_stay_the_same_for_ever(self):
+        """K1."""
         user = self.new_user()
         first = self.session(user=user).unique_ids()
         client = self.session(user=user)
@@ -387,6 +403,7 @@ class UniqueIds(BridgedTest):
         self.assertNotIn(now[3], first.values())
 
     def test_every_format_names_uid_and_uidvalidity(self):
+        """K4."""
         user = self.new_user()
         validity = self.imap(user).uid_validity
         for name, text in (("dovecot", f"{2:08x}{validity:08x}"), ("uw", f"{validity:08x}{2:08x}"),
@@ -397,6 +414,7 @@ class UniqueIds(BridgedTest):
                 self.assertEqual(client.unique_ids()[2], text)
 
     def test_a_new_uidvalidity_makes_every_unique_id_new(self):
+        """K2."""
         user = self.new_user()
         before = set(self.session(user=user).unique_ids().values())
         with self.dovecot.open(user) as mailbox:

@@ -178,6 +178,7 @@ class Quit(BridgedTest):
     """What QUIT removes, and whose."""
 
     def test_only_our_own_messages_go(self):
+        """H2."""
         client = self.session(messages=corpus.tame_messages(6))
         with self.dovecot.open(client.user) as other:
             other.store([1, 4], "+FLAGS", "(\\Deleted)")
@@ -201,6 +202,7 @@ class Quit(BridgedTest):
             self.assertEqual(other.uids(), [1, 2, 4, 5])
 
     def test_a_message_that_arrived_between_two_deleted_ones_survives(self):
+        """H10."""
         client = self.session(messages=corpus.tame_messages(2))
         with self.dovecot.open(client.user) as other:
             other.append(b"Subject: new\r\n\r\nnew\r\n")
@@ -210,6 +212,7 @@ class Quit(BridgedTest):
             self.assertEqual(other.uids(), [3])
 
     def test_deleting_again_what_another_client_expunged_is_ok(self):
+        """H14."""
         client = self.session(messages=corpus.tame_messages(4))
         with self.dovecot.open(client.user) as other:
             client.ok("DELE 1")
@@ -267,6 +270,7 @@ class OtherClients(BridgedTest):
     """Security cases H14 to H16: the snapshot of the login holds, whatever others do."""
 
     def test_an_expunged_message_is_an_error_and_nothing_moves(self):
+        """H14."""
         client = self.session(messages=corpus.tame_messages(5))
         before = client.stat(), client.listing(), client.unique_ids()
         with self.dovecot.open(client.user) as other:
@@ -278,6 +282,7 @@ class OtherClients(BridgedTest):
             self.assertIn(b"message %d\r\n" % number, client.retr(number))
 
     def test_messages_are_addressed_by_uid_when_earlier_ones_vanish(self):
+        """H15."""
         client = self.session(messages=corpus.tame_messages(6))
         with self.dovecot.open(client.user) as other:
             other.delete([1, 2, 3])
@@ -288,6 +293,7 @@ class OtherClients(BridgedTest):
             self.assertEqual(other.uids(), [4, 6])
 
     def test_new_mail_is_not_seen_before_the_next_session(self):
+        """H16."""
         client = self.session()
         before = client.stat(), client.listing(), client.unique_ids()
         with self.dovecot.open(client.user) as other:
@@ -366,6 +372,7 @@ class MarkSeen(DovecotTest):
                 self.assertEqual(self.seen(), set())
 
     def test_retr_is_stored_at_quit_and_top_never(self):
+        """H17."""
         client = self.read_some_messages("--mark-seen", "retr")
         self.assertEqual(self.seen(), set())
         client.quit()

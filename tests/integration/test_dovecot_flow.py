@@ -43,6 +43,7 @@ class RoundTrips(DovecotTest):
         return self.relay.flights_since(mark)
 
     def test_nothing_is_opened_before_the_password(self):
+        """N12."""
         self.client.capabilities()
         self.client.ok(f"USER {self.user}")
         self.assertEqual(self.relay.connections(), 0)
@@ -225,6 +226,7 @@ class ManySessions(BridgedTest):
         super().setUpClass()
 
     def test_500_idle_sessions_cost_less_than_64_kib_each(self):
+        """L7."""
         count = 500
         user = self.dovecot.mailbox(corpus.tame_messages(10))
         self.session(user=user).quit()

@@ -42,9 +42,11 @@ class Messages(BridgedTest):
                                  corpus.pop3_text(stored.replace(b"\x80", b"\0")))
 
     def test_retr_in_clear(self):
+        """G2, G5, G6."""
         self.check_all(self.session(user=self.user))
 
     def test_retr_over_tls(self):
+        """G3."""
         context = trusting(self.dovecot.authority.certificate)
         client = Pop3Client(self.bridge.port("tls"), tls=context)
         self.addCleanup(client.close)
@@ -79,6 +81,7 @@ class Messages(BridgedTest):
             self.assertEqual(client.retr(number), corpus.pop3_text(self.bodies[number - 1]))
 
     def test_retr_announces_the_servers_size_or_none(self):
+        """G7."""
         client = self.session(user=self.user)
         for number, (name, body) in enumerate(zip(self.names, self.bodies), 1):
             with self.subTest(name):
@@ -88,6 +91,7 @@ class Messages(BridgedTest):
                     self.assertEqual(int(words[0]), len(body))
 
     def test_stat_is_the_sum_of_list(self):
+        """G8."""
         client = self.session(user=self.user)
         listing = client.listing()
         # The server's size, or what POP3 really sends where an earlier session has learned that.
@@ -96,6 +100,7 @@ class Messages(BridgedTest):
         self.assertEqual(client.stat(), (len(self.sizes), sum(listing.values())))
 
     def test_top_against_the_model(self):
+        """G2, G9."""
         client = self.session(user=self.user)
         for number, (name, body) in enumerate(zip(self.names, self.bodies), 1):
             for lines in LINE_COUNTS:
@@ -120,6 +125,7 @@ class Messages(BridgedTest):
                                  corpus.top_text(self.bodies[number - 1], lines))
 
     def test_reading_changes_no_flag(self):
+        """G9, H17."""
         client = self.session(user=self.user)
         for number in range(1, 11):
             client.retr(number)
@@ -158,6 +164,7 @@ class Wire(BridgedTest):
     """What the octets on the wire look like to clients that are not careful."""
 
     def test_the_body_begins_right_behind_the_status_line(self):
+        """G1."""
         client = self.session(messages=[b".first octet is a dot\n"])
         client.send(b"RETR 1\r\n")
         client.read_ok()
@@ -166,6 +173,7 @@ class Wire(BridgedTest):
         self.assertEqual(unstuff(wire), b".first octet is a dot\r\n")
 
     def test_an_empty_message_is_a_dot_line_alone(self):
+        """G5."""
         client = self.session(messages=[b""])
         client.ok("RETR 1")
         self.assertEqual(client.read_wire_body(), b".\r\n")

@@ -133,6 +133,7 @@ class Keepalive(Speed):
         self.assertEqual(self.relay.connections(), 1)
 
     def test_another_password_logs_in_for_itself(self):
+        """E7: a kept connection is no cache of logins."""
         self.session().quit()
         client = self.connect(self.bridge.port())
         client.ok(f"USER {self.user}")

@@ -30,6 +30,7 @@ class Stls(BridgedTest):
         self.context = trusting(self.dovecot.authority.certificate)
 
     def test_a_session_after_stls(self):
+        """A5: STLS once only, and not offered inside."""
         client = self.connect(self.bridge.port())
         self.assertIn("STLS", client.capabilities())
         client.start_tls(self.context)
@@ -42,6 +43,7 @@ class Stls(BridgedTest):
         self.assertEqual(self.imap(self.user).uids(), [1, 3])
 
     def test_a_session_over_pop3s(self):
+        """A5: no STLS inside."""
         client = Pop3Client(self.bridge.port("tls"), tls=self.context)
         self.addCleanup(client.close)
         self.assertNotIn("STLS", client.capabilities())
@@ -51,6 +53,7 @@ class Stls(BridgedTest):
         client.quit()
 
     def test_old_tls_versions_are_refused(self):
+        """A12: and there is no setting that lets them in."""
         context = trusting(self.dovecot.authority.certificate)
         context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
         context.maximum_version = ssl.TLSVersion.TLSv1_1
@@ -68,17 +71,22 @@ class Stls(BridgedTest):
                     client.quit()
 
     def test_stls_takes_no_argument(self):
+        """A5."""
         client = self.connect(self.bridge.port())
         client.err("STLS now")
         client.start_tls(self.context)
+        client = self.connect(self.bridge.port())
+        client.ok("stls  ")  # blanks are no argument
 
     def test_stls_is_refused_after_login(self):
+        """A4."""
         client = self.connect(self.bridge.port())
         client.login(self.user)
         client.err("STLS")
         self.assertEqual(client.stat()[0], 3)
 
     def test_a_user_given_in_clear_is_forgotten(self):
+        """A3."""
         client = self.connect(self.bridge.port())
         client.ok(f"USER {self.user}")
         client.start_tls(self.context)
@@ -90,6 +98,7 @@ class Stls(BridgedTest):
         back inside, to the end of an answer. None: closed before the handshake was done."""
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         tls = self.context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+        first = True
         while True:
             try:
                 tls.do_handshake()
@@ -99,6 +108,10 @@ class Stls(BridgedTest):
                 octets = client.socket.recv(65536)
                 if not octets:
                     return None
+                if first:
+                    # An alert or a handshake: no answer in clear to what was smuggled in.
+                    self.assertIn(octets[0], (21, 22), octets)
+                first = False
                 incoming.write(octets)
         client.send(outgoing.read())
         tls.write(b"CAPA\r\n")
@@ -114,24 +127,28 @@ class Stls(BridgedTest):
                 incoming.write(octets)
         return answer
 
-    def check_injection(self, pieces):
-        """Sends the pieces, then shakes hands. Nothing behind STLS's CRLF may be answered, neither
-        in clear nor inside TLS."""
+    def check_injection(self, pieces, late=b""):
+        """Sends the pieces, `late` once the answer to STLS is there, then shakes hands. Nothing
+        behind STLS's CRLF may be answered, neither in clear nor inside TLS."""
         client = self.connect(self.bridge.port())
         try:
             for piece in pieces:
                 client.send(piece)
             client.read_ok()
+            if late:
+                client.send(late)
             answer = self.handshake(client)
         except (ssl.SSLError, ConnectionError, BrokenPipeError):
             return  # the handshake failed or the connection was closed: both are right
+        finally:
+            client.close()
         if answer is not None:
             self.assertTrue(answer.startswith(b"+OK"), answer)
             self.assertEqual(answer.count(b"+OK"), 1, answer)
             self.assertNotIn(b"-ERR", answer)
 
     def test_commands_behind_stls_are_never_run_however_they_are_cut(self):
-        """Security cases A1 and A2."""
+        """A1, A2: nothing of it is answered, at every split."""
         for tail in (b"CAPA\r\n", b"NOOP\r\n", b"USER x\r\nPASS y\r\n", b"QUIT\r\n", b"\r\n",
                      b"USER " + self.user.encode() + b"\r\nPASS secret\r\nDELE 1\r\nQUIT\r\n"):
             whole = b"STLS\r\n" + tail
@@ -140,10 +157,27 @@ class Stls(BridgedTest):
                     self.check_injection([x for x in (whole[:cut], whole[cut:]) if x])
         self.assertEqual(self.imap(self.user).uids(), [1, 2, 3])
 
+    def test_commands_behind_the_answer_to_stls_are_never_run(self):
+        """A2: later, in front of the handshake or in one segment with its beginning."""
+        hello = ssl.MemoryBIO()
+        tls = self.context.wrap_bio(ssl.MemoryBIO(), hello, server_hostname="localhost")
+        with contextlib.suppress(ssl.SSLWantReadError):
+            tls.do_handshake()
+        hello = hello.read()
+        for tail in (b"CAPA\r\n", b"NOOP", b"\r\n", b"\x16", b"\x15\x03\x01\0\x02\x01\0CAPA\r\n",
+                     b"USER " + self.user.encode() + b"\r\nPASS secret\r\nDELE 1\r\nQUIT\r\n"):
+            with self.subTest(tail):
+                self.check_injection([b"STLS\r\n"], late=tail)
+                self.check_injection([b"STLS\r\n"], late=tail + hello)
+                self.check_injection([b"STLS\r\n" + tail + hello])
+        self.assertEqual(self.imap(self.user).uids(), [1, 2, 3])
+
     def test_injected_octets_one_by_one(self):
+        """A2."""
         self.check_injection([bytes([octet]) for octet in b"STLS\r\nCAPA\r\n"])
 
     def test_clear_text_on_the_tls_port_is_closed(self):
+        """A15."""
         client = self.connect(self.bridge.port("tls"), greeting=False)
         client.send(b"USER a\r\nPASS b\r\n")
         self.assertNotIn(b"+OK", client.read_to_end())
@@ -162,6 +196,7 @@ class Stls(BridgedTest):
         self.test_a_session_over_pop3s()
 
     def test_the_wrong_application_protocol_is_refused(self):
+        """A8."""
         context = trusting(self.dovecot.authority.certificate)
         context.set_alpn_protocols(["http/1.1", "imap"])
         with self.assertRaises((ssl.SSLError, ConnectionError)):
@@ -227,7 +262,7 @@ class SmallRecords(BridgedTest):
 
 
 class CleartextPolicy(DovecotTest):
-    """--allow-cleartext says from where a password may come in clear."""
+    """A6: --allow-cleartext says from where a password may come in clear."""
 
     def certificate(self):
         return ("--tls-cert", self.dovecot.certificate, "--tls-key", self.dovecot.key)
@@ -236,11 +271,18 @@ class CleartextPolicy(DovecotTest):
         user = self.dovecot.mailbox()
         bridge = self.start_bridge("--allow-cleartext", "never", *self.certificate(),
                                    listen_tls=True)
-        for line in (b"USER " + user.encode(), b"AUTH PLAIN " + plain(user, "secret"),
+        password = "canary-6173"
+        for line in (b"USER " + user.encode(), b"AUTH PLAIN " + plain(user, password),
                      b"AUTH PLAIN", b"AUTH LOGIN"):
             with self.subTest(line), Pop3Client(bridge.port()) as client:
+                self.assertFalse({"USER", "SASL"} & {x.split(" ")[0] for x in
+                                                     client.capabilities()})
                 self.assertRegex(client.err(line), b"(?i)stls|tls")
-                client.err("PASS secret")
+                client.err(f"PASS {password}")
+                client.err(f"APOP {user} {password}")
+        for text in (bridge.log_text(), self.dovecot.log_text()):
+            self.assertNotIn(password, text)
+            self.assertNotIn(plain(user, password).decode(), text)
         context = trusting(self.dovecot.authority.certificate)
         with Pop3Client(bridge.port()) as client:
             client.start_tls(context)
@@ -292,7 +334,7 @@ class FakeUpstream:
 
 
 class UpstreamCertificates(DovecotTest):
-    """Security case B6: chain and host name are verified before any credential leaves."""
+    """B6: chain and host name are verified before any credential leaves."""
 
     def setUp(self):
         self.directory = self.dovecot.root / "tls"

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
 import corpus  # noqa: E402
 from fault_bench import Bench, FaultTest, check_text, code_of, product  # noqa: E402
-from imap_faults import bad, bye, fin, no, ok, rst, say, stall  # noqa: E402
+from imap_faults import bad, bye, drip, fin, no, ok, rst, say, stall  # noqa: E402
 from scripted_session import Message  # noqa: E402
 from tls_files import Authority  # noqa: E402
 
@@ -105,7 +105,7 @@ class EveryOctet(FaultTest):
                 self.check_every_octet(capabilities, False)
 
     def test_cut_off_in_tls(self):
-        """Without close_notify, as an attacker would."""
+        """H11: Without close_notify, as an attacker would."""
         with tempfile.TemporaryDirectory() as directory:
             authority = Authority(directory)
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -117,6 +117,7 @@ class EveryOctet(FaultTest):
 
 class Pieces(FaultTest):
     def test_a_session_is_the_same_in_whatever_pieces_it_comes(self):
+        """I16."""
         def check(_, capabilities, octets):
             with Bench(messages=SMALL, capabilities=capabilities) as bench:
                 bench.server.now(glued=octets == "glued",
@@ -127,6 +128,7 @@ class Pieces(FaultTest):
                                            "glued": "glued"}), check)
 
     def test_big_messages_in_pieces_that_meet_line_ends_and_dots(self):
+        """G3, G4."""
         message = b"Subject: x\r\n\r\n" + b".\r\n..\r\n.x\r\n\r\n" * 2000 + b".\n.\r.\r\r\n"
         for octets in (1, 2, 3, 5, 4093):
             with self.subTest(octets), Bench(messages=[message]) as bench:
@@ -135,32 +137,55 @@ class Pieces(FaultTest):
 
 
 class Matrix(FaultTest):
-    """O1: every fault at every point."""
+    """O1: every fault at every point of a session, in clear and over TLS; run_session() holds the
+    invariants, Bench that the next session works and that the process ends with nothing open."""
 
     FAULTS = {"FIN": fin, "RST": rst, "stall": stall, "BYE": bye("no more"),
               "NO": no("no"), "BAD": bad("what?"), "OK without anything": ok("done"),
               "garbage": say(b"\x00\xff)(\r\n%TAG%\r\n* \r\n+\r\n", fin),
-              "NO [UNAVAILABLE]": no("[UNAVAILABLE] later"),
+              "NO [UNAVAILABLE]": no("[UNAVAILABLE] later"), "slow": drip(7, 0.001),
               "half a line": say(b"* 1 FET", fin), "wrong tag": say("zzz9 OK done\r\n", stall)}
-    POINTS = {point: point for point in ("GREETING", "LOGIN", "ID", "SELECT", "INDEX", "BODY",
-                                         "SEARCH", "STORE", "EXPUNGE")}
+    # (point of the scripted server, how many of these pass before the fault)
+    POINTS = {"GREETING": ("GREETING", 0), "LOGIN": ("LOGIN", 0), "ID": ("ID", 0),
+              "SELECT": ("SELECT", 0), "INDEX": ("INDEX", 0), "RETR": ("BODY", 0),
+              "TOP": ("BODY", 1), "SEARCH": ("SEARCH", 0), "STORE": ("STORE", 0),
+              "EXPUNGE": ("EXPUNGE", 0)}
+    # STARTTLS, with a server whose greeting says nothing.
+    TLS_POINTS = {"CAPABILITY": ("CAPABILITY", 0), "STARTTLS": ("STARTTLS", 0),
+                  "CAPABILITY in TLS": ("CAPABILITY", 1), **POINTS}
 
-    def check(self, name, point, action, times):
-        if point == "LOGIN" and name.startswith(("LOGIN, NO", "LOGIN, OK")):
-            return  # a wrong password, or none: other tests have these
-        with Bench(messages=SMALL, stalls=True) as bench:
-            bench.server.on(point, action, times=times)
+    def check(self, name, point, action, times, **settings):
+        point, skip = point
+        if name in ("LOGIN, NO", "LOGIN, OK without anything", "STARTTLS, slow"):
+            return  # a wrong password, or none: other tests have these; an answer of one piece
+        with Bench(messages=SMALL, stalls=True, **settings) as bench:
+            bench.server.now(greeting_capabilities="STARTTLS" not in bench.server.capabilities)
+            bench.server.on(point, action, times=times, skip=skip)
             started = time.monotonic()
             run_session(bench)
             self.assertLess(time.monotonic() - started, 20)
 
+    def check_all(self, points, times, **settings):
+        def check(name, point, action):
+            self.check(name, point, action, times, **settings)
+        self.check_cases(product(points, self.FAULTS), check)
+
     def test_no_fault_once_breaks_an_invariant(self):
-        self.check_cases({name: (*values, 1) for name, values in
-                          product(self.POINTS, self.FAULTS).items()}, self.check)
+        self.check_all(self.POINTS, 1)
 
     def test_no_lasting_fault_breaks_an_invariant(self):
-        self.check_cases({name: (*values, None) for name, values in
-                          product(self.POINTS, self.FAULTS).items()}, self.check)
+        self.check_all(self.POINTS, None)
+
+    def test_no_lasting_fault_in_tls_breaks_an_invariant(self):
+        with tempfile.TemporaryDirectory() as directory:
+            authority = Authority(directory)
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*authority.issue("server"))
+            # Without UIDPLUS: the update that searches, too.
+            self.check_all(self.TLS_POINTS, None, tls=context,
+                           capabilities=SERVERS["old"] + " STARTTLS ID",
+                           upstream=lambda port: f"imap://127.0.0.1:{port}",
+                           options=("--upstream-ca", authority.certificate))
 
 
 if __name__ == "__main__":

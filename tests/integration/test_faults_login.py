@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
-from fault_bench import Bench, FaultTest  # noqa: E402
+from fault_bench import Bench, Client, FaultTest, product  # noqa: E402
 from imap_faults import act, bad, bye, done, fin, no, ok, rst, say, stall  # noqa: E402
 
 TOO_MANY = "[ALERT] Too many simultaneous connections. (Failure)"
@@ -73,6 +73,10 @@ MAILBOX_REFUSALS = {
     "unknown tag": (say("xyz999 OK done\r\n", stall), "SYS/TEMP"),
 }
 
+# What of an odd greeting the log must show.
+SHOWN = {"HTTP": "HTTP/1.1 400", "SSH": "SSH-2.0-OpenSSH", "POP3": "+OK POP3", "SMTP": "220 mx",
+         "binary": "\\x"}
+
 GREETINGS = {
     "none": stall,
     "FIN": fin,
@@ -106,14 +110,17 @@ class Login(FaultTest):
             client.close()
 
     def test_only_refused_credentials_are_called_a_wrong_password(self):
+        """E1, E2."""
         self.check_cases(LOGIN_REFUSALS,
                          lambda _, action, code: self.check("LOGIN", action, code))
 
     def test_a_mailbox_that_does_not_open_is_neither_empty_nor_a_wrong_password(self):
+        """E3."""
         self.check_cases(MAILBOX_REFUSALS,
                          lambda _, action, code: self.check("SELECT", action, code))
 
     def test_an_index_that_is_not_given_is_neither_empty_nor_a_wrong_password(self):
+        """E4."""
         self.check_cases(MAILBOX_REFUSALS,
                          lambda _, action, code: self.check("INDEX", action, code))
 
@@ -168,11 +175,16 @@ class Login(FaultTest):
 
 class Greeting(FaultTest):
     def test_every_odd_greeting_is_a_temporary_failure_and_no_password_is_sent(self):
-        def check(_, action):
+        """I13."""
+        def check(name, action):
             with Bench(stalls=True) as bench:
                 bench.server.on("GREETING", action)
                 _, status = bench.try_login()
                 self.assert_code(status, "SYS/TEMP", "SYS/PERM")
+                if name in SHOWN:
+                    line = bench.bridge.wait_for_line(lambda x: x.event == "login-refused", name)
+                    self.assertIn(SHOWN[name], line.fields["reason"])
+                    self.assertLess(len(line.text), 1000)
                 self.assertEqual(bench.server.named("LOGIN"), [])
                 self.assertNotIn(b"secret", bench.server.received)
         self.check_cases(GREETINGS, check)
@@ -197,6 +209,56 @@ class Greeting(FaultTest):
         with Bench(capabilities="IMAP4rev1 LOGINDISABLED", recovers=False) as bench:
             self.assert_code(bench.try_login()[1], "SYS/PERM", "SYS/TEMP")
             self.assertEqual(bench.server.named("LOGIN"), [])
+
+
+class Leaving(FaultTest):
+    def test_a_client_that_leaves_during_the_login_frees_both_connections(self):
+        """D5: at every step; with RST at once, with FIN when the server's time is up, since a
+        client that has closed its side may still read."""
+        def check(_, point, leaving):
+            leave, stalls = leaving
+            with Bench(stalls=stalls, capabilities="IMAP4rev1 SASL-IR AUTH=PLAIN ID") as bench:
+                bench.server.greeting_capabilities = point != "CAPABILITY"
+                bench.server.on(point, stall)
+                client = bench.connect()
+                client.send(b"USER joe\r\nPASS secret\r\nSTAT\r\n")
+                if point == "GREETING":
+                    bench.server.wait_for(lambda: bench.server.connections == 1, "a connection")
+                else:
+                    bench.server.wait_for_command(point)
+                leave(client)
+                bench.server.wait_until_idle()
+                bench.check_nothing_changed()
+        points = ("GREETING", "CAPABILITY", "LOGIN", "ID", "SELECT", "INDEX")
+        self.check_cases(product({point: point for point in points},
+                                 {"FIN": (Client.close, True), "RST": (Client.reset, False)}),
+                         check)
+
+    def test_a_client_that_leaves_during_the_tls_handshake_frees_both_connections(self):
+        """D5."""
+        with Bench(recovers=False,
+                   upstream=lambda port: f"imaps://127.0.0.1:{port}") as bench:
+            bench.server.on("GREETING", stall)
+            client = bench.connect()
+            client.send(b"USER joe\r\nPASS secret\r\n")
+            bench.server.wait_for(lambda: bench.server.connections == 1, "a connection")
+            client.reset()
+            bench.server.wait_until_idle()
+
+    def test_a_late_answer_to_a_client_that_left_is_ignored(self):
+        """D5: the answer and the end of the client cross each other."""
+        def check(_, point):
+            with Bench() as bench:
+                left = []
+                def answer_late(session, command):
+                    left[0].reset()
+                    session.answer(command)
+                bench.server.on(point, answer_late, times=1)
+                left.append(bench.connect())
+                left[0].send(b"USER joe\r\nPASS secret\r\n")
+                bench.server.wait_for_command(point)
+                bench.server.wait_for(lambda: bench.server.ended >= 1, "the end")
+        self.check_cases({point: point for point in ("LOGIN", "SELECT", "INDEX")}, check)
 
 
 class Connection(FaultTest):

@@ -72,6 +72,7 @@ class Literals(ParserTest):
     """I1, I4."""
 
     def test_a_literal_where_none_belongs_is_skipped_or_ends_the_connection(self):
+        """I1."""
         places = {
             "greeting": ("GREETING", "* OK {%s}\r\n"),
             "capability": ("CAPABILITY", "* CAPABILITY {%s}\r\nIMAP4 IMAP4rev1 AUTH=PLAIN\r\n"),
@@ -97,6 +98,7 @@ class Literals(ParserTest):
                           for name, place in places.items() for length in lengths}, check)
 
     def test_a_message_of_a_length_that_is_none_is_no_message(self):
+        """I1."""
         def check(_, length):
             with Bench(stalls=True) as bench:
                 before = bench.bridge.resident_bytes()
@@ -109,6 +111,7 @@ class Literals(ParserTest):
         self.check_cases({length: length for length in LENGTHS}, check)
 
     def test_a_hundred_thousand_empty_literals_take_linear_time(self):
+        """I4."""
         text = "* 1 FETCH (UID 1 X (" + "{0}\r\n " * 100_000 + ") RFC822.SIZE 5 FLAGS ())\r\n"
         self.check_login({"INDEX": act(say(text), normal)}, "OK", *FAILED, stalls=False,
                          usable=False)
@@ -153,6 +156,7 @@ class Endless(ParserTest):
             self.check_memory(bench, before)
 
     def test_one_answer_without_an_end(self):
+        """I2, I3."""
         self.check_cases({f"{name}, {point}": (flood, point)
                           for name, flood in self.ONE_ANSWER.items()
                           for point in ("GREETING", "INDEX", "BODY")}, self.check_answer)
@@ -172,12 +176,14 @@ class Endless(ParserTest):
             self.check_memory(bench, before)
 
     def test_lines_without_an_end_cost_no_memory_and_stop_nobody_else(self):
+        """I2."""
         # One after the other: two floods at a time would stop each other, on this side.
         for (name, line), point in zip(self.LINES.items(), itertools.cycle(("INDEX", "BODY"))):
             with self.subTest(f"{name}, {point}"):
                 self.check_lines(name, line, point)
 
     def test_lines_without_an_end_are_no_progress_of_a_login(self):
+        """I2."""
         def check(_, line):
             with Bench(stalls=True) as bench:
                 bench.server.on("LOGIN", endless(b"", line, 1 << 40))
@@ -189,6 +195,7 @@ class Index(ParserTest):
     """I9 to I11."""
 
     def test_numbers_of_messages_that_contradict_each_other_are_not_believed(self):
+        """I9, I10."""
         def check(_, select, index):
             self.check_login({"SELECT": select, "INDEX": say(index + INDEX_OK)}, *FAILED,
                              stalls=False)
@@ -204,6 +211,7 @@ class Index(ParserTest):
         }, check)
 
     def test_a_mailbox_without_a_generation_may_be_refused_but_not_mixed_up(self):
+        """I10."""
         def check(_, validity):
             self.check_login({"SELECT": selected(validity=validity),
                               "INDEX": say(INDEX + INDEX_OK)}, "OK", *FAILED, stalls=False)
@@ -252,6 +260,7 @@ class Index(ParserTest):
             check)
 
     def test_two_hundred_thousand_messages(self):
+        """I11."""
         count = 200_000
         lines = "".join(f"* {n} FETCH (UID {n} RFC822.SIZE 1000 FLAGS ())\r\n"
                         for n in range(1, count + 1))
@@ -294,6 +303,7 @@ class Status(ParserTest):
     """I8, I12, I14, I15."""
 
     def test_odd_response_codes_are_text(self):
+        """I8."""
         def check(_, code):
             self.check_login({"SELECT": done(f"* OK {code}\r\n"),
                               "ID": ok(code)}, "OK", *FAILED, stalls=False)
@@ -305,6 +315,7 @@ class Status(ParserTest):
             "[" + "A" * 5000 + "]")}, check)
 
     def test_a_good_answer_in_poor_form_is_good(self):
+        """I12, I14."""
         def check(_, answers):
             self.check_login(answers, "OK", stalls=False)
         self.check_cases({
@@ -322,12 +333,14 @@ class Status(ParserTest):
         }, check)
 
     def test_an_answer_to_nothing_ends_the_connection(self):
+        """I12."""
         def check(_, text):
             self.check_login({"ID": act(normal, say(text, stall))}, *FAILED)
         self.check_cases({"unknown tag": "zzz1 OK done\r\n", "answered twice": "%TAG% OK done\r\n",
                           "BYE and no end": "* BYE I said so\r\n"}, check)
 
     def test_bye_without_an_end_is_no_busy_loop(self):
+        """I12."""
         with Bench(stalls=True) as bench:
             client = bench.login()
             bench.server.on("BODY", say("* BYE x\r\n" * 1000, stall))
@@ -354,6 +367,7 @@ class Status(ParserTest):
                           "untagged": untagged, "on request": ok("in")}, check)
 
     def test_uidplus_gone_after_the_login_is_not_used(self):
+        """I15."""
         with Bench(recovers=False) as bench:
             bench.server.on("LOGIN", say("%TAG% OK [CAPABILITY IMAP4rev1] in\r\n"))
             _, status = bench.delete(1)
@@ -361,6 +375,7 @@ class Status(ParserTest):
             self.assertFalse(any(c.uid for c in bench.server.named("EXPUNGE")))
 
     def test_continuations_at_login_in_any_form(self):
+        """D7."""
         def check(_, text):
             def action(session, command):
                 session.send(text)

@@ -195,7 +195,7 @@ class Refusal(FaultTest):
             return bench
 
     def test_store_refused_is_not_success(self):
-        """H3."""
+        """H3, J6."""
         self.check_cases(product(REFUSALS, SERVERS), lambda _, refusal, capabilities:
                          self.check("STORE", *refusal, capabilities))
 
@@ -235,6 +235,19 @@ class Refusal(FaultTest):
             self.assert_code(status, "SYS/TEMP")
             self.assertRegex(status, rb"\b2\b")
             self.assertEqual(bench.server.uids(), [2, 3, 4, 5])
+
+    def test_deleting_what_could_not_be_read_is_logged(self):
+        """H12."""
+        with Bench() as bench:
+            bench.server.on("BODY", no("[UNAVAILABLE] later"), times=1)
+            client = bench.login()
+            self.assert_code(client.attempt("RETR 2"), "SYS/TEMP")
+            client.ok("DELE 1")
+            self.assertIn(b"could not be delivered", client.ok("DELE 2"))
+            client.quit()
+            self.assertEqual(bench.server.uids(), [3, 4, 5])
+            line = bench.bridge.wait_for_line(lambda x: x.event == "deletes-unread", "the warning")
+            self.assertEqual((line.fields["messages"], line.fields["uids"]), ("1", "2"))
 
     def test_a_read_only_mailbox_takes_no_deletions(self):
         """E4."""
@@ -345,6 +358,7 @@ class NoQuit(FaultTest):
     """H1: without QUIT nothing changes."""
 
     def test_however_a_session_ends_without_quit_nothing_changes(self):
+        """H1."""
         ends = {
             "FIN": lambda bench, client: client.close(),
             "RST": lambda bench, client: client.reset(),

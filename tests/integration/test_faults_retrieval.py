@@ -131,11 +131,13 @@ class Cut(FaultTest):
             bench.check_nothing_changed()
 
     def test_a_message_that_is_cut_off_again_and_again_is_never_ended_with_a_dot(self):
+        """H11."""
         cases = product(CUTS, {name: ENDS[name] for name in ("FIN", "RST", "BYE")})
         del cases["before the last line end, BYE"]  # there BYE is the text of the tagged OK
         self.check_cases(cases, self.check)
 
     def test_a_message_that_stalls_is_never_ended_with_a_dot(self):
+        """H11."""
         self.check_cases(product(CUTS, {"stall": stall}), self.check)
 
     def test_cut_off_once_the_message_comes_whole_or_not_at_all(self):
@@ -167,6 +169,7 @@ class Cut(FaultTest):
             self.assertIsNone(text)
 
     def test_top_is_cut_off_like_retr(self):
+        """H11."""
         def check(_, lines, octets):
             with Bench() as bench:
                 def cut(session, command):
@@ -211,6 +214,7 @@ class Cut(FaultTest):
 
 class NoBody(FaultTest):
     def test_a_message_that_is_not_given_is_neither_empty_nor_deleted(self):
+        """H13."""
         def check(_, action):
             with Bench() as bench:
                 bench.server.on("BODY", action, times=1)
@@ -263,6 +267,7 @@ class NoBody(FaultTest):
                 self.assertEqual(bench.login().retr(1), b"")
 
     def test_a_quoted_body_is_a_body(self):
+        """H13."""
         message = b'Subject: \\ and "quoted"'
         with Bench(messages=[message]) as bench:
             bench.server.on("BODY", body_answer(
@@ -272,6 +277,7 @@ class NoBody(FaultTest):
 
 class Lies(FaultTest):
     def test_whatever_form_the_answer_has_the_message_is_exact(self):
+        """G6, I6, I7."""
         def check(_, text, octets):
             with Bench() as bench:
                 bench.server.on("BODY", body_answer(text + OK_LINE), times=1)
@@ -283,6 +289,7 @@ class Lies(FaultTest):
         self.check_cases(product(TOLERATED, {"whole": None, "by seven": 7}), check)
 
     def test_an_answer_in_doubt_is_the_message_or_no_message(self):
+        """I7."""
         def check(_, text, octets):
             with Bench(stalls=True) as bench:
                 bench.server.on("BODY", body_answer(text + OK_LINE))
@@ -325,6 +332,7 @@ class Lies(FaultTest):
             0, 1, length - 1, length + 1, 3 * length, 2 ** 31, 2 ** 32 + 5, 2 ** 62)}, check)
 
     def test_one_message_without_a_size_does_not_lock_the_mailbox(self):
+        """G7."""
         messages = [Message(number, octets) for number, octets in enumerate(MESSAGES, 1)]
         messages[1].listed_size = False
         with Bench(messages=messages) as bench:

@@ -73,6 +73,7 @@ class Reconnect(FaultTest):
             self.assertEqual(bench.server.uids(), [1, 2, 3, 4, 5])
 
     def test_numbers_do_not_move_when_the_mailbox_changed_meanwhile(self):
+        """J4."""
         with Bench() as bench:
             client = bench.login()
             listing, unique_ids = client.listing(), client.unique_ids()
@@ -154,6 +155,7 @@ class OtherClients(FaultTest):
             client.quit()
 
     def test_only_uid_commands_touch_messages(self):
+        """H15."""
         with Bench() as bench:
             client = bench.login()
             client.retr(1)

@@ -16,6 +16,7 @@ NOT_GONE = rb"(?i)(expunged|deleted|removed|no such)"
 
 
 class KnownFaults(FaultTest):
+    """O1."""
     def check_retr_fails_for_now(self, action, times=1):
         """RETR 2 fails without calling the message gone; the others and, later, 2 are whole."""
         with Bench() as bench:
@@ -74,6 +75,7 @@ class KnownFaults(FaultTest):
             check_text(client.retr(2), MESSAGES[1])
 
     def test_06_a_wrong_size_changes_no_message(self):
+        """G7."""
         messages = [Message(number, octets) for number, octets in enumerate(MESSAGES, 1)]
         messages[1].listed_size = 12345
         with Bench(messages=messages) as bench:
@@ -121,6 +123,7 @@ class KnownFaults(FaultTest):
             self.assert_code(bench.try_login()[1], "SYS/TEMP")
 
     def test_13_bye_at_select_is_temporary(self):
+        """J5."""
         with Bench() as bench:
             bench.server.on("SELECT", bye("too busy"))
             self.assert_code(bench.try_login()[1], "SYS/TEMP")

@@ -12,7 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
 from fault_bench import Bench, FaultTest, check_text, MESSAGES  # noqa: E402
-from imap_faults import (act, bad, bye, cut_body, done, fin, no, normal, ok, rst,  # noqa: E402
+from imap_faults import (act, bad, body_answer, bye, cut_body, done, fin, no, normal, ok, rst,  # noqa: E402
                          say, stall)
 from popbridge_process import PATIENCE_S, binary  # noqa: E402
 from tls_files import Authority  # noqa: E402
@@ -193,6 +193,16 @@ class StartTls(TlsTest):
 class ForgedTags(TlsTest):
     """B4: an answer to a command that was not sent yet."""
 
+    def test_tags_differ_between_connections(self):
+        """B4: nobody who has seen one conversation can foretell another's."""
+        with Bench() as bench:
+            for _ in range(3):
+                bench.login().quit()
+            prefixes = {command.tag.rstrip(b"0123456789")
+                        for command in bench.server.named("LOGIN")}
+            self.assertEqual(len(prefixes), 3)
+            self.assertEqual({len(prefix) for prefix in prefixes}, {6})
+
     def test_before_starttls(self):
         for first in (True, False):
             with self.subTest(first=first), self.bench() as bench:
@@ -326,6 +336,19 @@ class Truncation(TlsTest):
         self.check_cases({"nothing": 0, "one octet": 1, "half": 2000, "all but one": -1,
                           "whole literal": len(MESSAGES[4])}, check)
 
+    def test_an_end_between_the_responses_is_never_a_whole_message(self):
+        """B10: behind the literal's line, and in the tagged answer."""
+        def check(_, text):
+            with self.bench(scheme="imaps") as bench:
+                bench.server.on("BODY", body_answer(text, fin))
+                client, status = bench.try_login(PASSWORD)
+                self.assert_code(status, "OK")
+                self.assertIsNone(client.attempt_body("RETR 5")[1])
+        literal = "* %N% FETCH (UID %UID% BODY[] %BODY%"
+        self.check_cases({"before )": literal, "behind )": literal + ")",
+                          "before OK": literal + ")\r\n", "in OK": literal + ")\r\n%TAG% OK"},
+                         check)
+
 
 class Sharing(FaultTest):
     def test_two_logins_are_two_upstream_logins(self):
@@ -340,6 +363,22 @@ class Sharing(FaultTest):
             users = [base64.b64decode(command.arguments.split()[-1]).split(b"\0")[1]
                      for command in bench.server.named("LOGIN")]
             self.assertEqual(users, [b"joe", b"joe", b"eve"])
+
+    def test_a_kept_connection_is_its_users_and_its_passwords_only(self):
+        """B12: and one process has one upstream with one TLS policy, so all kept ones are alike."""
+        with Bench(options=("--upstream-keepalive", 60, "--threads", 1)) as bench:
+            def logins():
+                return len(bench.server.named("LOGIN"))
+            bench.login().quit()
+            self.assertEqual(logins(), 1)
+            self.assert_code(bench.try_login("wrong")[1], "AUTH")
+            self.assertEqual(logins(), 2)
+            client, status = bench.try_login(user="eve")
+            self.assert_code(status, "OK")
+            client.quit()
+            self.assertEqual(logins(), 3)
+            bench.login().quit()  # on the connection that joe left behind
+            self.assertEqual(logins(), 3)
 
 
 if __name__ == "__main__":

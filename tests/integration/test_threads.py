@@ -114,7 +114,7 @@ class Threads(DovecotTest):
                                 if times - before.get(task, times) > _CLIENTS]), 1)
 
     def test_stop_while_all_are_at_work(self):
-        """Sessions end in order or by a closed connection; the process ends with nothing open."""
+        """O5: Sessions end in order or by a closed connection; the process ends with nothing open."""
         for stops in (1, 2):
             with self.subTest(f"{stops} signals"):
                 if stops == 2:

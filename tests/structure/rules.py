@@ -38,6 +38,8 @@ PURE_CODE_HAS_NO = {
     r"\bthis_thread\b": "knows threads",
     r"\b(f?printf|fopen|getenv|puts)\s*\(": "talks to the world",
 }
+# M7: timers go by the loop's monotonic clock; the time of day is for log lines.
+CLOCK_THAT_JUMPS = r"\b(system_clock|gettimeofday|CLOCK_REALTIME)\b|\btime\s*\(\s*(nullptr|NULL)\s*\)"
 # Who may include a library; paths are prefixes below the checkout.
 LIBRARIES = {
     "uv.h": ("proxy/net/",),
@@ -119,6 +121,8 @@ def code_findings(root):
         rules = dict(NOWHERE)
         if layer in PURE_LAYERS:
             rules.update(PURE_CODE_HAS_NO)
+        if layer != "log":
+            rules[CLOCK_THAT_JUMPS] = "reads a clock that jumps"
         for pattern, complaint in rules.items():
             for match in re.finditer(pattern, code):
                 findings.append(f"{path}:{line_of(code, match.start())}: {complaint}")
@@ -142,3 +146,82 @@ def option_names(root):
     """The flags popbridge has, read from its option table."""
     table = (root / "proxy/app/option_table.hpp").read_text(encoding="utf-8")
     return re.findall(r'^\s*\{"([a-z-]+)", Group::', table, re.MULTILINE)
+
+
+# The catalogue of attacks and faults: how many cases each group has, and which are starred.
+CATALOGUE = {
+    "A": (15, {1, 2, 4, 6, 7, 9}),
+    "B": (12, {1, 2, 3, 4, 5, 6, 7, 10, 12}),
+    "C": (8, {1, 2, 6}),
+    "D": (8, {2, 3, 5}),
+    "E": (9, {1, 4, 5, 7}),
+    "F": (14, {1, 2, 5, 8}),
+    "G": (11, {1, 2, 3, 4, 5, 7, 11}),
+    "H": (18, {1, 2, 3, 4, 5, 10, 11, 12, 14, 15}),
+    "I": (16, {1, 2, 3, 5, 6, 8, 10, 16}),
+    "J": (11, {1, 2, 4, 8}),
+    "K": (5, {1, 2, 3}),
+    "L": (8, {1, 3, 4, 8}),
+    "M": (12, {1, 2, 3, 4, 5, 8}),
+    "N": (13, {1, 3, 4, 6, 7, 8}),
+    "O": (5, {1, 2}),
+}
+NOT_APPLICABLE = "Not applicable: "
+
+
+def catalogue_findings(root, catalogue=None):
+    """What tests/README.md lacks as the table of all cases with the tests that prove them."""
+    lines = (root / "tests/README.md").read_text(encoding="utf-8").splitlines()
+    rows = [(number, *match.groups()) for number, line in enumerate(lines, 1)
+            if (match := re.match(r"\| ([A-O]\d+)( ★)? \|(.*)\|\s*$", line))]
+    wanted = [f"{group}{number}" + " ★" * (number in starred)
+              for group, (count, starred) in (catalogue or CATALOGUE).items()
+              for number in range(1, count + 1)]
+    found = [case + (star or "") for _, case, star, _ in rows]
+    findings = [f"tests/README.md: no row {case}" for case in wanted if case not in found]
+    findings += [f"tests/README.md: row {case} is none of the catalogue, or there twice"
+                 for case in sorted({c for c in found if c not in wanted or found.count(c) > 1})]
+    if not findings and found != wanted:
+        findings.append("tests/README.md: the rows are not in the order of the catalogue")
+    for number, case, _, rest in rows:
+        findings += [f"tests/README.md:{number}: {case} {complaint}"
+                     for complaint in row_complaints(root, case, rest)]
+    return findings
+
+
+def row_complaints(root, case, rest):
+    cells = [cell.strip() for cell in rest.split("|")]
+    if len(cells) != 2:
+        yield f"has {len(cells) + 1} cells, not 3"
+        return
+    sentence, proof = cells
+    if not sentence:
+        yield "does not say what must happen"
+    if proof.startswith(NOT_APPLICABLE):
+        if not proof.removeprefix(NOT_APPLICABLE).strip():
+            yield "does not say why it cannot apply"
+        return
+    proofs = re.findall(r"`([^`]+)`", proof)
+    if not proofs:
+        yield "has no proof"
+    elif ", ".join(f"`{one}`" for one in proofs) != proof:
+        yield "has a proof that is not a list of `file: name`"
+    for one in proofs:
+        yield from proof_complaints(root, case, one)
+
+
+def proof_complaints(root, case, proof):
+    """A proof is "path below tests/: what stands in that file", or a transcript, which is one test."""
+    path, _, name = proof.partition(": ")
+    file = root / "tests" / path
+    if not file.is_file():
+        yield f"names {path}, which is not there"
+        return
+    # A long name may be written as two literals.
+    text = re.sub(r'"\s*\n\s*"', "", file.read_text(encoding="utf-8"))
+    if not name and not path.startswith("transcript/"):
+        yield f"does not say which test of {path}"
+    elif name not in text:
+        yield f"names {name!r}, which does not stand in {path}"
+    if not re.search(rf"\b{case}\b", text):
+        yield f"is not named in {path}"

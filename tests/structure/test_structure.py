@@ -29,6 +29,10 @@ class TheTree(unittest.TestCase):
         self.assertEqual([name for name in names if name not in only_command_line
                           and f"{name} = " not in sample], [])
 
+    def test_every_case_of_the_catalogue_names_the_tests_that_prove_it(self):
+        findings = rules.catalogue_findings(ROOT)
+        self.assertEqual(findings, [], "\n".join([f"{len(findings)} findings:", *findings]))
+
     def test_scripts_are_executable_and_what_is_sourced_is_not(self):
         scripts = [ROOT / ".ci/run", *ROOT.glob("tests/*.sh"), *ROOT.glob("config/*.sh")]
         self.assertEqual([str(path) for path in scripts
@@ -96,6 +100,8 @@ class TheRules(unittest.TestCase):
             ("protocol/pop3/a.cpp", 'printf("x");'): "talks to the world",
             ("proxy/net/a.cpp", "auto self = shared_from_this();"): "an object that owns itself",
             ("proxy/session/a.cpp", "co_await read();"): "a coroutine",
+            ("proxy/net/a.cpp", "auto now = std::chrono::system_clock::time_point();"):
+                "reads a clock that jumps",
             ("proxy/app/a.cpp", 'auto s = std::format("{}", 1);'):
                 "not in every supported standard library",
             ("proxy/log/a.cpp", "#include <coroutine>"): "a header that is not for this project",
@@ -119,6 +125,51 @@ class TheRules(unittest.TestCase):
         self.write("proxy/util/a.hpp", "#pragma once\n")
         with self.assertRaises(ValueError):
             rules.include_findings(self.root)
+
+    def catalogue_of(self, *rows):
+        self.write("tests/README.md", "".join(f"{row}\n" for row in (
+            "| id | case and what must happen | proof |", "|---|---|---|", *rows)))
+        return rules.catalogue_findings(self.root, {"A": (2, {1})})
+
+    def test_a_catalogue_with_all_its_proofs_passes(self):
+        self.write("tests/unit/a_test.cpp", 'TEST_CASE("one "\n          "sentence", "[A1][A2]")')
+        self.write("tests/transcript/a.txt", "# A2: x\n")
+        self.assertEqual(self.catalogue_of(
+            "| A1 ★ | this | `unit/a_test.cpp: one sentence` |",
+            "| A2 | that | `transcript/a.txt`, `unit/a_test.cpp: one sentence` |"), [])
+        self.assertEqual(self.catalogue_of(
+            "| A1 ★ | this | `unit/a_test.cpp: one sentence` |",
+            "| A2 | that | Not applicable: there is no such thing |"), [])
+
+    def test_what_a_catalogue_lacks_is_found_all_at_once(self):
+        self.write("tests/unit/a_test.cpp", 'TEST_CASE("one sentence", "[A1][A12]")')
+        self.write("tests/transcript/a.txt", "# x\n")
+        good, row = "| A1 ★ | this | `unit/a_test.cpp: one sentence` |", "tests/README.md:4: A2 "
+        for bad, complaints in {
+            "": ["tests/README.md: no row A2"],
+            "| A2 ★ | that | Not applicable: x |": [
+                "tests/README.md: no row A2",
+                "tests/README.md: row A2 ★ is none of the catalogue, or there twice"],
+            "| A2 | that | Not applicable: x |\n| A2 | that | Not applicable: x |": [
+                "tests/README.md: row A2 is none of the catalogue, or there twice"],
+            "| A2 |  |  |": [row + "does not say what must happen", row + "has no proof"],
+            "| A2 | that | Not applicable:  |": [row + "has no proof"],
+            "| A2 | that | this | that |": [row + "has 4 cells, not 3"],
+            "| A2 | that | see `transcript/a.txt` |": [
+                row + "has a proof that is not a list of `file: name`",
+                row + "is not named in transcript/a.txt"],
+            "| A2 | that | `unit/a_test.cpp` |": [
+                row + "does not say which test of unit/a_test.cpp",
+                row + "is not named in unit/a_test.cpp"],
+            "| A2 | that | `unit/b_test.cpp: x`, `unit/a_test.cpp: no such` |": [
+                row + "names unit/b_test.cpp, which is not there",
+                row + "names 'no such', which does not stand in unit/a_test.cpp",
+                row + "is not named in unit/a_test.cpp"],
+        }.items():
+            with self.subTest(bad):
+                self.assertEqual(self.catalogue_of(good, bad), complaints)
+        swapped = self.catalogue_of("| A2 | that | Not applicable: x |", good)
+        self.assertEqual(swapped, ["tests/README.md: the rows are not in the order of the catalogue"])
 
     def test_strange_names_at_the_top_are_found(self):
         self.write("README.md", "")

@@ -63,5 +63,6 @@ if __name__ == "__main__":
     # Fills the cache, for machines that will have no network later.
     from courier import PACKAGES as COURIER_PACKAGES
     from cyrus import PACKAGES as CYRUS_PACKAGES
-    for path in fetch(CYRUS_PACKAGES + COURIER_PACKAGES):
+    from fail2ban import PACKAGES as FAIL2BAN_PACKAGES
+    for path in fetch(CYRUS_PACKAGES + COURIER_PACKAGES + FAIL2BAN_PACKAGES):
         print(path)

@@ -10,7 +10,7 @@ from popbridge_process import PATIENCE_S, Popbridge
 from scripted_imap import ScriptedImap
 
 # For benches in which the server stalls. The others have a limit that a loaded machine never meets.
-STALL_TIMEOUT_S = 1
+STALL_TIMEOUT_S = 2  # of which a login has half for each step
 CALM_TIMEOUT_S = 30
 # A client must have an answer, or the end, within this: a second connection may be tried.
 DEADLINE_S = 3 * STALL_TIMEOUT_S + PATIENCE_S
@@ -97,7 +97,10 @@ class Bench:
             self.server.stop()
 
     def connect(self):
-        client = Client(self.bridge.port(), timeout=DEADLINE_S)
+        return self.adopt(Client(self.bridge.port(), timeout=DEADLINE_S))
+
+    def adopt(self, client):
+        """The client, which is closed with the bench."""
         self._clients.append(client)
         return client
 

@@ -123,7 +123,7 @@ def drip(octets, interval_s):
         recorded = []
         real_send, session.send = session.send, recorded.append
         try:
-            session.answer(command)
+            normal(session, command)
         finally:
             session.send = real_send
         whole = b"".join(recorded)

@@ -3,6 +3,7 @@
 import base64
 import imaplib
 import re
+import socket
 
 from popbridge_process import PATIENCE_S
 
@@ -21,6 +22,8 @@ class ImapMailbox:
 
     def __init__(self, port, user, password="secret", folder="INBOX", host="127.0.0.1"):
         self.connection = imaplib.IMAP4(host, port, timeout=PATIENCE_S)
+        # imaplib writes a literal in pieces: each would wait for the acknowledgement of the last.
+        self.connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.connection.login(user, password)
         self.folder = folder
         self._check(self.connection.select(mailbox_name(folder)))

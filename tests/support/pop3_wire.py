@@ -14,8 +14,11 @@ class Pop3Client:
     """One connection. ok() and err() demand that sort of answer; command() takes either."""
 
     def __init__(self, port, tls=None, host="127.0.0.1", greeting=True, timeout=PATIENCE_S,
-                 receive_buffer=None):
+                 receive_buffer=None, source=None):
+        """`source`: the address to come from; all of 127.0.0.0/8 is ours."""
         self.socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        if source is not None:
+            self.socket.bind((source, 0))
         if receive_buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(timeout)

@@ -40,13 +40,25 @@ def binary():
         raise AssertionError("POPBRIDGE_BINARY is not set: it names the popbridge to be tested")
     if not os.access(path, os.X_OK):
         raise AssertionError(f"POPBRIDGE_BINARY={path} is not an executable file")
-    return path
+    return os.path.abspath(path)  # it is started elsewhere
 
 
 def is_sanitized():
     """True for a build with a sanitizer, whose memory use says nothing about the program's."""
     octets = Path(binary()).read_bytes()
     return b"__asan_init" in octets or b"__tsan_init" in octets
+
+
+def clean_environment():
+    """Ours, without what popbridge would take for its settings."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("POPBRIDGE_")}
+
+
+def run_to_end(*options):
+    """popbridge with these options, that ends by itself: returncode, stdout and stderr as text."""
+    return subprocess.run([binary(), *map(str, options)], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, check=False, timeout=PATIENCE_S,
+                          env=clean_environment())
 
 
 class LogLine:
@@ -91,8 +103,7 @@ class Popbridge:
         if threads and "--threads" not in options:
             self.arguments += ["--threads", threads]
         self.arguments += [str(option) for option in options]
-        self.environment = {key: value for key, value in os.environ.items()
-                            if not key.startswith("POPBRIDGE_")}
+        self.environment = clean_environment()
         # A freed block that lingers in the quarantine looks like memory in use.
         self.environment.setdefault("ASAN_OPTIONS", "quarantine_size_mb=4")
         self.environment.update(environment or {})

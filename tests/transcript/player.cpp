@@ -77,11 +77,11 @@ class Player {
   static bool is_expectation(const Step& step) {
     if (step.mark == "P<" || step.mark == "P<|" || step.mark == "I>") return true;
     if (step.mark == "I!") {
-      return step.text == "connect" || step.text == "tls" || step.text == "closed" ||
-             step.text.starts_with("refuse");
+      return step.text == "connect" || step.text == "connecting" || step.text == "securing" ||
+             step.text == "tls" || step.text == "closed" || step.text.starts_with("refuse");
     }
-    return step.mark == "P!" &&
-           (step.text == "tls" || step.text == "closed" || step.text == "aborted");
+    return step.mark == "P!" && (step.text == "tls" || step.text == "securing" ||
+                                 step.text == "closed" || step.text == "aborted");
   }
 
   void set(const std::string& text) {
@@ -127,6 +127,10 @@ class Player {
       now_ += std::chrono::seconds(std::stoul(step.text));
       pump();
     }
+    if (step.mark == "memory") {
+      bridge_->set_starved(step.text == "short", now_);
+      pump();
+    }
     if (step.mark == "again") begin_session();
     if (step.mark == "drain") {
       bridge_->drain();
@@ -162,18 +166,24 @@ class Player {
     in_chunks(octets, [&](std::string_view chunk) {
       if (bridge_->upstream() == nullptr) return;  // dropped by an earlier chunk
       bridge_->upstream()->feed(chunk);
-      bridge_->upstream_progressed(now_);
+      bridge_->upstream_progressed(now_, chunk.size());
     });
   }
 
   void upstream_event(const std::string& text) {
-    if (text == "connect") {
+    if (text == "connecting") {
       expect_action<bridge::ConnectUpstream>(text);
+      return;
+    }
+    if (text == "connect" || text == "connected") {
+      if (text == "connect") expect_action<bridge::ConnectUpstream>(text);
       connected_ = true;
       bridge_->upstream_connected(std::string(1, static_cast<char>('A' + connections_++)));
     } else if (text.starts_with("refuse")) {
       expect_action<bridge::ConnectUpstream>(text);
       bridge_->upstream_lost(text);
+    } else if (text == "securing") {
+      expect_action<bridge::SecureUpstream>(text);
     } else if (text == "tls") {
       expect_action<bridge::SecureUpstream>(text);
       bridge_->upstream_secured();
@@ -195,6 +205,14 @@ class Player {
       expect_action<bridge::SecureClient>(text);
       (void)bridge_->client().take_unparsed_input();
       bridge_->client_secured();
+    } else if (text == "securing") {
+      expect_action<bridge::SecureClient>(text);
+    } else if (text == "handshaking") {
+      bridge_->client_handshake_begins();
+    } else if (text == "secured") {
+      bridge_->client_secured();
+    } else if (text.starts_with("queued ")) {
+      bridge_->set_client_queued(std::stoul(text.substr(7)), now_);
     } else if (text == "closed" || text == "aborted") {
       const auto close = expect_action<bridge::CloseClient>(text);
       if (close.flush != (text == "closed")) {

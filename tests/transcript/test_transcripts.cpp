@@ -21,7 +21,7 @@ std::vector<std::string> transcript_files() {
 
 }  // namespace
 
-TEST_CASE("every transcript is followed to the letter, however its octets are cut") {
+TEST_CASE("every transcript is followed to the letter, however its octets are cut", "[I16]") {
   using popbridge::test::Chunking;
   const std::vector<std::string> files = transcript_files();
   REQUIRE(!files.empty());

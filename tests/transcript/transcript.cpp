@@ -42,9 +42,9 @@ std::string unescape(std::string_view text) {
 }
 
 bool is_mark(std::string_view word) {
-  static constexpr std::array<std::string_view, 14> kMarks = {
-      "again", "P>|", "P<|", "I<|", "P>",    "P<",    "P!",
-      "I>",    "I<",  "I!",  "T",   "drain", "abort", "set"};
+  static constexpr std::array<std::string_view, 15> kMarks = {
+      "again", "P>|", "P<|", "I<|",   "P>",    "P<",  "P!",    "I>",
+      "I<",    "I!",  "T",   "drain", "abort", "set", "memory"};
   return std::ranges::find(kMarks, word) != kMarks.end();
 }
 

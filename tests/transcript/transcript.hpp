@@ -21,16 +21,21 @@ namespace popbridge::test {
 ///                          reconnection)
 ///     I< * OK hello        the server sends a line; I<| octets as they are
 ///     I! connect           popbridge asks for an upstream connection, and gets it
+///     I! connecting        popbridge asks for an upstream connection; I! connected: it gets it
 ///     I! refuse TEXT       popbridge asks for an upstream connection, and does not get it
 ///     I! tls               popbridge asks for TLS upstream, and gets it
+///     I! securing          popbridge asks for TLS upstream; P! securing: with the client
 ///     I! reset TEXT        the upstream connection fails
 ///     I! eof               the server closes its side
 ///     I! closed            popbridge closes the upstream connection
 ///     P! tls               popbridge asks for TLS with the client, and gets it
+///     P! handshaking       the client is connected to a TLS port; P! secured: TLS is there
 ///     P! eof, P! reset     the client closes its side; vanishes
 ///     P! closed            popbridge closes the client's connection after the last answer
 ///     P! aborted           popbridge closes the client's connection at once
 ///     P! congested, P! flowing   the client's side has too much queued; no more
+///     P! queued 100        so many octets wait for the client
+///     memory short         there is no memory for more from upstream; memory back: there is
 ///     T 300 s              so much time passes
 ///     drain                popbridge is told to stop
 ///     abort                popbridge is told to end the session at once
@@ -43,7 +48,7 @@ namespace popbridge::test {
 struct Step {
   std::size_t line_number;
   std::string mark;  ///< "P>", "P>|", "P<", "P<|", "I>", "I<", "I<|", "P!", "I!", "T", "drain",
-                     ///< "abort", "again", "set"
+                     ///< "memory", "abort", "again", "set"
   std::string text;  ///< unescaped
 };
 

@@ -126,7 +126,30 @@ TEST_CASE("every setting arrives where it belongs", "[app]") {
   CHECK(config->session.wire_log_directory == "/trace");
 }
 
-TEST_CASE("each setting that is wrong by itself is refused by name", "[app]") {
+TEST_CASE("J1: a time that is a part of another one cannot be longer", "[app]") {
+  const auto config = configure(
+      with_upstream({"--upstream-timeout", "10", "--login-timeout", "20"}), {}, Machine{});
+  REQUIRE(config);
+  const auto& settings = config->session.bridge;
+  CHECK(settings.connect_timeout == 10s);        // the default would be 15
+  CHECK(settings.tls_handshake_timeout == 20s);  // and 30
+  CHECK(settings.write_timeout == 120s);
+  CHECK(refusal(with_upstream({"--connect-timeout", "61"}))
+            .starts_with("--connect-timeout (command line): 61 seconds are more than the 60 of "
+                         "--upstream-timeout"));
+  CHECK(refusal(with_upstream({"--tls-handshake-timeout", "90", "--login-timeout", "30"}))
+            .starts_with("--tls-handshake-timeout (command line): 90 seconds are more than the 30 "
+                         "of --login-timeout"));
+  const auto longer = configure(with_upstream({"--connect-timeout", "5", "--write-timeout", "1h",
+                                               "--tls-handshake-timeout", "60"}),
+                                {}, Machine{});
+  REQUIRE(longer);
+  CHECK(longer->session.bridge.connect_timeout == 5s);
+  CHECK(longer->session.bridge.write_timeout == 3600s);
+  CHECK(longer->session.bridge.tls_handshake_timeout == 60s);
+}
+
+TEST_CASE("each setting that is wrong by itself is refused by name", "[app][K4]") {
   struct Row {
     Strings arguments;
     std::string expected;
@@ -155,6 +178,7 @@ TEST_CASE("each setting that is wrong by itself is refused by name", "[app]") {
       {{"--tls-cert", "none.pem"}, "--tls-cert (command line): cannot read \"none.pem\""},
       {{"--tls-key", ""}, "--tls-key (command line): the file name is empty"},
       {{"--wire-log", "/none"}, "--wire-log (command line): cannot write in \"/none\""},
+      {{"--user", "nobody-here"}, "--user (command line): there is no user \"nobody-here\""},
   };
   for (const Row& row : rows) {
     CAPTURE(row.arguments);
@@ -178,7 +202,7 @@ TEST_CASE("if-cert: listens only where there is a certificate", "[app]") {
   CHECK(with->listen_tls[0].text() == "0.0.0.0:1995");
 }
 
-TEST_CASE("settings that contradict each other stop the start", "[app]") {
+TEST_CASE("N13: settings that contradict each other stop the start", "[app]") {
   struct Row {
     Strings arguments;
     std::string expected;
@@ -207,6 +231,59 @@ TEST_CASE("settings that contradict each other stop the start", "[app]") {
     CAPTURE(error);
     CHECK(error.find(row.expected) != std::string::npos);
   }
+}
+
+TEST_CASE("N13: no number, size or duration is taken that says something else", "[app]") {
+  const Strings settings = {"login-timeout",    "idle-timeout",      "upstream-timeout",
+                            "drain-timeout",    "max-sessions",      "max-messages",
+                            "threads",          "cache-memory",      "read-ahead",
+                            "read-ahead-total", "upstream-keepalive"};
+  const Strings nonsense = {"-1",
+                            "+1",
+                            "1e3",
+                            "0x10",
+                            "1.5",
+                            "1 0",
+                            "ten",
+                            "1d",
+                            "10mm",
+                            "1MM",
+                            "MB",
+                            "m",
+                            "--",
+                            "\"5\"",
+                            "\xd9\xa3",
+                            "5;",
+                            "5,6",
+                            "NaN",
+                            "inf",
+                            "1_000",
+                            "99999999999999999999999",
+                            "18446744073709551616"};
+  for (const std::string& setting : settings) {
+    for (const std::string& value : nonsense) {
+      Machine machine;
+      machine.files["f"] = "upstream = imaps://h\n# line two\n" + setting + " = " + value + "\n";
+      const auto config = configure({"--config", "f"}, {}, machine);
+      CAPTURE(setting, value);
+      REQUIRE_FALSE(config);
+      CHECK(config.error().starts_with("--" + setting + " (f:3): "));
+      CHECK(config.error().find('\n') == std::string::npos);
+    }
+  }
+}
+
+TEST_CASE("B7, N13: a host that a template left empty stops the start", "[app]") {
+  for (const char* value : {"imaps://", "imaps://:993", "imap://", "imap+insecure://", "imaps:// ",
+                            "imaps://.", "imaps://[]", "imaps://[]:993", "imaps://@", ","}) {
+    CAPTURE(value);
+    CHECK(refusal({"--upstream", value}).starts_with("--upstream (command line): "));
+    CHECK_FALSE(configure({}, {std::string("POPBRIDGE_UPSTREAM=") + value}, Machine{}));
+  }
+  // An empty variable is one that is not set, and nothing stands in for the upstream.
+  const auto unset = configure({}, {"POPBRIDGE_UPSTREAM="}, Machine{});
+  REQUIRE_FALSE(unset);
+  CHECK(unset.error().starts_with("--upstream (not given): "));
 }
 
 TEST_CASE("an error names the variable or the line it came from", "[app]") {
@@ -250,15 +327,22 @@ TEST_CASE("a listener for others on which nobody else can log in is warned about
   CHECK(warnings_about(with_tls, with_certificate(), event) == 0);
 }
 
-TEST_CASE("a private key that others may read is warned about", "[app]") {
+TEST_CASE("N5: a private key that others may read is warned about", "[app]") {
   Machine machine = with_certificate();
   const Strings arguments = with_upstream({"--tls-cert", "cert.pem", "--tls-key", "key.pem"});
   CHECK(warnings_about(arguments, machine, "private-key-readable-by-others") == 0);
-  machine.exposed = {"key.pem"};
+  machine.exposed = {{"key.pem", Exposure::kOthers}};
   CHECK(warnings_about(arguments, machine, "private-key-readable-by-others") == 1);
+  // As Debian's group ssl-cert has it: worth a line, no warning.
+  machine.exposed = {{"key.pem", Exposure::kGroupReads}};
+  const auto config = configure(arguments, {}, machine);
+  REQUIRE(config);
+  REQUIRE(notice_texts(*config, Level::kInfo).size() == 1);
+  CHECK(notice_texts(*config, Level::kInfo)[0].starts_with("private-key-readable-by-group "));
+  CHECK(notice_texts(*config, Level::kWarning).empty());
 }
 
-TEST_CASE("sessions are fitted to the limit of open files", "[app]") {
+TEST_CASE("L4: sessions are fitted to the limit of open files", "[app]") {
   Machine machine;
   machine.descriptors = 1024;
   const auto lowered = configure(with_upstream({}), {}, machine);
@@ -275,11 +359,54 @@ TEST_CASE("sessions are fitted to the limit of open files", "[app]") {
 
   const std::string asked = refusal(with_upstream({"--max-sessions", "600"}), machine);
   CHECK(
-      asked.starts_with("--max-sessions (command line): 600 sessions need 1282 file descriptors"));
+      asked.starts_with("--max-sessions (command line): 600 sessions need 1242 file descriptors"));
   CHECK(asked.find("RLIMIT_NOFILE allows 1024") != std::string::npos);
 
+  // As little as some init systems give.
+  machine.descriptors = 64;
+  CHECK(configure(with_upstream({}), {}, machine)->session.max_sessions >= 10);
   machine.descriptors = 20;
   CHECK(refusal(with_upstream({}), machine).starts_with("--max-sessions (default): "));
+}
+
+TEST_CASE("L1: --memory-limit holds the cache, what is read ahead and all sessions", "[app]") {
+  constexpr std::uint64_t kMebi = 1024 * 1024;
+  Machine machine;
+  const auto standard = configure(with_upstream({}), {}, machine);
+  REQUIRE(standard);
+  CHECK(standard->memory_limit == 512 * kMebi);
+  CHECK(standard->session.memory_octets == 448 * kMebi);  // without the cache
+  CHECK(standard->session.max_sessions == 1000);
+
+  // What was not given gives way.
+  const auto small = configure(with_upstream({"--memory-limit", "32M"}), {}, machine);
+  REQUIRE(small);
+  CHECK(small->cache_memory == 4 * kMebi);
+  CHECK(small->session.read_ahead_total_octets == 8 * kMebi);
+  CHECK(small->session.memory_octets == 28 * kMebi);
+  CHECK(small->session.max_sessions == 224);
+  const auto many = configure(with_upstream({"--max-sessions", "9000"}), {}, machine);
+  REQUIRE(many);
+  CHECK(many->memory_limit > 9000 * 128 * 1024);
+
+  // What was given stands, or the start is refused, with what would be right.
+  CHECK(refusal(with_upstream({"--memory-limit", "32M", "--max-sessions", "1000"}))
+            .starts_with("--max-sessions (command line): 1000 sessions do not fit into "
+                         "--memory-limit; right would be --memory-limit 129M, or at most 224"));
+  CHECK(refusal(with_upstream({"--memory-limit", "32M", "--read-ahead-total", "64M"}))
+            .starts_with("--read-ahead-total (command line): 64M are more than --memory-limit 32M "
+                         "has for it; right would be at most 16M"));
+  CHECK(refusal(with_upstream({"--memory-limit", "32M", "--cache-memory", "31M"}))
+            .starts_with("--cache-memory (command line): 31M are more than"));
+  CHECK(refusal(with_upstream({"--memory-limit", "4M", "--threads", "8"}))
+            .starts_with("--memory-limit (command line): 4M are too few for 8 worker threads"));
+  CHECK(refusal(with_upstream({"--memory-limit", "1M"})).find("4M") != std::string::npos);
+
+  // Half of a container that has little.
+  machine.memory = 800 * kMebi;
+  const auto contained = configure(with_upstream({}), {}, machine);
+  REQUIRE(contained);
+  CHECK(contained->memory_limit == 400 * kMebi);
 }
 
 TEST_CASE("threads are never more than the CPUs unless asked for", "[app]") {

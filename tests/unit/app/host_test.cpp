@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <utility>
 
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -70,10 +71,40 @@ TEST_CASE("a file that others may read is told from one that they may not", "[ap
   const Scratch scratch;
   const Host host = this_host();
   const std::string file = scratch.file("key", "");
-  REQUIRE(chmod(file.c_str(), 0640) == 0);
-  CHECK_FALSE(host.readable_by_others(file));
-  REQUIRE(chmod(file.c_str(), 0644) == 0);
-  CHECK(host.readable_by_others(file));
+  for (const auto& [mode, exposure] : {std::pair{0400U, Exposure::kNone},
+                                       {0600U, Exposure::kNone},
+                                       {0640U, Exposure::kGroupReads},
+                                       {0660U, Exposure::kOthers},
+                                       {0604U, Exposure::kOthers},
+                                       {0602U, Exposure::kOthers}}) {
+    REQUIRE(chmod(file.c_str(), mode) == 0);
+    CAPTURE(mode);
+    CHECK(host.exposure(file) == exposure);
+  }
+}
+
+TEST_CASE("N4: a user is a name or a number, perhaps with a group", "[app]") {
+  const Host host = this_host();
+  const auto named = host.find_user("root");
+  REQUIRE(named);
+  CHECK(named->uid == 0);
+  CHECK(named->gid == 0);
+  CHECK(named->name == "root");
+  const auto numbered = host.find_user("4000123:4000124");
+  REQUIRE(numbered);
+  CHECK(numbered->uid == 4000123);
+  CHECK(numbered->gid == 4000124);
+  CHECK(numbered->name.empty());
+  const auto mixed = host.find_user("0:root");
+  REQUIRE(mixed);
+  CHECK(mixed->gid == 0);
+  // Further groups go with a user alone.
+  CHECK(mixed->name.empty());
+  for (const char* wrong : {"", ":", "root:", "no such user", "root:no such group", "-1", "1x",
+                            "4294967295", "4294967295:1", "1:4294967295", "4000123"}) {
+    CAPTURE(wrong);
+    CHECK_FALSE(host.find_user(wrong));
+  }
 }
 
 TEST_CASE("the soft limit of open files is raised to the hard one", "[app]") {

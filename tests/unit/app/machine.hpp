@@ -1,7 +1,9 @@
 // A machine made up for tests of the settings.
 #pragma once
 
+#include <cstdint>
 #include <expected>
+#include <limits>
 #include <map>
 #include <set>
 #include <string>
@@ -17,9 +19,11 @@ namespace popbridge::app {
 struct Machine {
   std::map<std::string, std::string> files;
   std::set<std::string> directories;
-  std::set<std::string> exposed;
+  std::map<std::string, Exposure> exposed;
+  std::map<std::string, Identity> users = {{"popbridge", {.uid = 10110, .gid = 10110, .name = ""}}};
   unsigned cpus = 2;
   std::size_t descriptors = 20'000;
+  std::uint64_t memory = std::numeric_limits<std::uint64_t>::max();
 
   [[nodiscard]] Host host() const {
     return Host{
@@ -36,9 +40,19 @@ struct Machine {
             [this](const std::string& path) {
               return directories.contains(path) ? std::string() : "No such file or directory";
             },
-        .readable_by_others = [this](const std::string& path) { return exposed.contains(path); },
+        .exposure =
+            [this](const std::string& path) {
+              const auto found = exposed.find(path);
+              return found == exposed.end() ? Exposure::kNone : found->second;
+            },
+        .find_user = [this](const std::string& text) -> std::expected<Identity, std::string> {
+          const auto found = users.find(text);
+          if (found == users.end()) return std::unexpected("there is no user \"" + text + "\"");
+          return found->second;
+        },
         .cpus = cpus,
-        .descriptors = descriptors};
+        .descriptors = descriptors,
+        .memory = memory};
   }
 };
 

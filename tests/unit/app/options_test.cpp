@@ -133,7 +133,7 @@ TEST_CASE("the file holds key = value lines and comments", "[app]") {
   CHECK(values->at("listen").back().origin == "x.conf:5");
 }
 
-TEST_CASE("a line of the file that is wrong is named by file and number", "[app]") {
+TEST_CASE("N13: a line of the file that is wrong is named by file and number", "[app]") {
   struct Row {
     std::string text;
     std::string expected;

@@ -44,8 +44,8 @@ TEST_CASE("the sample configuration works as it is, with the defaults", "[app]")
 TEST_CASE("the sample configuration shows every setting, and its default", "[app]") {
   const auto values = read_file_text(everything_on(sample()), "sample");
   if (!values) FAIL(values.error());
-  const std::set<std::string_view> examples = {"upstream", "upstream-ca", "tls-cert",  "tls-key",
-                                               "threads",  "wire-log",    "cache-file"};
+  const std::set<std::string_view> examples = {"upstream", "upstream-ca", "tls-cert",   "tls-key",
+                                               "threads",  "wire-log",    "cache-file", "user"};
   for (const Option& option : kOptions) {
     if (option.scope != Scope::kEverywhere) continue;
     CAPTURE(option.name);

@@ -105,7 +105,7 @@ TEST_CASE("an upstream is a scheme, a host and perhaps a port", "[app]") {
   }
 }
 
-TEST_CASE("an upstream with anything else in it is refused with the reason", "[app]") {
+TEST_CASE("B7, J10, N13: an upstream with anything else in it is refused with the reason", "[app]") {
   const std::string label(64, 'a');
   std::string long_name;
   for (int i = 0; i < 100; ++i) long_name += "abc.";
@@ -160,7 +160,7 @@ TEST_CASE("an upstream with anything else in it is refused with the reason", "[a
   }
 }
 
-TEST_CASE("a password in a refused URL is not repeated", "[app]") {
+TEST_CASE("N3: a password in a refused URL is not repeated", "[app]") {
   for (const char* text : {"imaps://user:canary@h", "https://user:canary@h", "user:canary@h"}) {
     const auto upstream = parse_upstream(text);
     REQUIRE_FALSE(upstream);
@@ -168,7 +168,7 @@ TEST_CASE("a password in a refused URL is not repeated", "[app]") {
   }
 }
 
-TEST_CASE("a folder is UTF-8 without control characters", "[app]") {
+TEST_CASE("a folder is UTF-8 without control characters", "[app][C1]") {
   for (const char* text : {"INBOX", "Archive/2026", "Gel\xc3\xb6scht", "\xe2\x82\xac",
                            "\xf0\x9f\x93\xab", "with space", "\"quoted\""}) {
     CAPTURE(text);

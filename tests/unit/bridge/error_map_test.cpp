@@ -45,25 +45,26 @@ const std::vector<Row> kRows = {
     {Code::kNoPerm, Pop3::kSysPerm, Pop3::kSysPerm, Pop3::kSysPerm},
     {Code::kCannot, Pop3::kSysPerm, Pop3::kSysPerm, Pop3::kSysPerm},
     {Code::kNonExistent, Pop3::kAuth, Pop3::kSysPerm, Pop3::kSysTemp},
-    {Code::kTryCreate, Pop3::kAuth, Pop3::kSysPerm, Pop3::kSysTemp},
-    {Code::kExpungeIssued, Pop3::kAuth, Pop3::kSysTemp, Pop3::kSysTemp},
+    {Code::kTryCreate, Pop3::kSysTemp, Pop3::kSysPerm, Pop3::kSysTemp},
+    {Code::kExpungeIssued, Pop3::kSysTemp, Pop3::kSysTemp, Pop3::kSysTemp},
     {Code::kCorruption, Pop3::kSysTemp, Pop3::kSysTemp, Pop3::kSysTemp},
-    {Code::kReadOnly, Pop3::kAuth, Pop3::kSysTemp, Pop3::kSysTemp},
-    {Code::kReadWrite, Pop3::kAuth, Pop3::kSysTemp, Pop3::kSysTemp},
-    {Code::kUidValidity, Pop3::kAuth, Pop3::kSysTemp, Pop3::kSysTemp},
-    {Code::kUidNext, Pop3::kAuth, Pop3::kSysTemp, Pop3::kSysTemp},
-    {Code::kHighestModSeq, Pop3::kAuth, Pop3::kSysTemp, Pop3::kSysTemp},
-    {Code::kUidNotSticky, Pop3::kAuth, Pop3::kSysTemp, Pop3::kSysTemp},
+    {Code::kReadOnly, Pop3::kSysTemp, Pop3::kSysTemp, Pop3::kSysTemp},
+    {Code::kReadWrite, Pop3::kSysTemp, Pop3::kSysTemp, Pop3::kSysTemp},
+    {Code::kUidValidity, Pop3::kSysTemp, Pop3::kSysTemp, Pop3::kSysTemp},
+    {Code::kUidNext, Pop3::kSysTemp, Pop3::kSysTemp, Pop3::kSysTemp},
+    {Code::kHighestModSeq, Pop3::kSysTemp, Pop3::kSysTemp, Pop3::kSysTemp},
+    {Code::kUidNotSticky, Pop3::kSysTemp, Pop3::kSysTemp, Pop3::kSysTemp},
     {Code::kCapability, Pop3::kAuth, Pop3::kSysTemp, Pop3::kSysTemp},
     {Code::kMessageLimit, Pop3::kSysTemp, Pop3::kSysTemp, Pop3::kSysTemp},
     {Code::kThrottled, Pop3::kSysTemp, Pop3::kSysTemp, Pop3::kSysTemp},
-    {Code::kUnknownCte, Pop3::kAuth, Pop3::kSysTemp, Pop3::kSysTemp},
-    {Code::kClosed, Pop3::kAuth, Pop3::kSysTemp, Pop3::kSysTemp},
+    {Code::kUnknownCte, Pop3::kSysTemp, Pop3::kSysTemp, Pop3::kSysTemp},
+    {Code::kClosed, Pop3::kSysTemp, Pop3::kSysTemp, Pop3::kSysTemp},
 };
 
 }  // namespace
 
-TEST_CASE("Each response code has its meaning at each stage, and [AUTH] comes from login only") {
+TEST_CASE("Each response code has its meaning at each stage, and [AUTH] comes from login only",
+          "[E1]") {
   REQUIRE(kRows.size() == static_cast<std::size_t>(Code::kClosed) + 1);
   for (const Row& row : kRows) {
     INFO("code " << static_cast<int>(row.code));
@@ -76,13 +77,13 @@ TEST_CASE("Each response code has its meaning at each stage, and [AUTH] comes fr
   }
 }
 
-TEST_CASE("BAD to a login is not a wrong password, whatever code it has") {
+TEST_CASE("BAD to a login is not a wrong password, whatever code it has", "[E1]") {
   for (const Row& row : kRows) {
     CHECK(code_of(Stage::kLogin, imap::Status::kBad, row.code) == Pop3::kSysTemp);
   }
 }
 
-TEST_CASE("Throttling is temporary, in whichever words it is told") {
+TEST_CASE("Throttling is temporary, in whichever words it is told", "[J6]") {
   for (const std::string text :
        {"Too many simultaneous connections. (Failure)", "Request is throttled. Suggested Backoff",
         "Account exceeded command or bandwidth limits. (Failure)", "UID FETCH Rate limit hit.",

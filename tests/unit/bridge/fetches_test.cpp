@@ -78,7 +78,7 @@ std::string fetched_uid_last(std::uint32_t uid, const std::string& text) {
 
 }  // namespace
 
-TEST_CASE("Data is attributed by UID, whatever tagged answers come in between") {
+TEST_CASE("Data is attributed by UID, whatever tagged answers come in between", "[H15][I6]") {
   Reading reading;
   for (const std::uint32_t uid : {5U, 6U, 7U}) REQUIRE(reading.ahead(request(uid)));
   reading.say("");
@@ -191,7 +191,8 @@ TEST_CASE("A line that names two UIDs is nobody's, whatever follows") {
   CHECK(reading.state(5) != State::kDone);
 }
 
-TEST_CASE("Octets of a forgotten message that come before its UID do not reach the client") {
+TEST_CASE("Octets of a forgotten message that come before its UID do not reach the client",
+          "[I6]") {
   pop3::ServerSession client(pop3::Policy{.cleartext_login = true});
   client.feed("USER a\r\nPASS b\r\n");
   (void)client.next_event();
@@ -212,7 +213,7 @@ TEST_CASE("Octets of a forgotten message that come before its UID do not reach t
   CHECK(client.pending_output_size() == 0);
 }
 
-TEST_CASE("No memory is taken because a server says that much will come") {
+TEST_CASE("No memory is taken because a server says that much will come", "[I1]") {
   Reading reading;
   REQUIRE(reading.ahead(request(5, 100)));
   REQUIRE(reading.ahead(request(6, 100, 0)));

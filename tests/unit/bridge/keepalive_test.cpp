@@ -29,7 +29,7 @@ class Session {
   void server(const std::string& octets) {
     REQUIRE(bridge_.upstream() != nullptr);
     bridge_.upstream()->feed(octets);
-    bridge_.upstream_progressed(now_);
+    bridge_.upstream_progressed(now_, octets.size());
     pump();
   }
   void connected() {

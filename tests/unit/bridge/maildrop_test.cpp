@@ -60,7 +60,7 @@ imap::UidSet uids(std::string_view text) {
 
 }  // namespace
 
-TEST_CASE("Numbers never move when messages are marked and unmarked") {
+TEST_CASE("Numbers never move when messages are marked and unmarked", "[F10]") {
   Maildrop maildrop(snapshot_of({{5, 3'000'000'000}, {6, 3'000'000'000}, {9, 1}}));
   CHECK(maildrop.live_octets() == 6'000'000'001);
   maildrop.mark_deleted(MessageNumber(2));
@@ -78,7 +78,7 @@ TEST_CASE("Numbers never move when messages are marked and unmarked") {
   CHECK(maildrop.deleted().empty());
 }
 
-TEST_CASE("A set of marked messages never spans a UID that is not marked") {
+TEST_CASE("A set of marked messages never spans a UID that is not marked", "[H10]") {
   // 4 is unknown, 7 is known and not marked.
   Maildrop maildrop(snapshot_of({{1, 1}, {2, 1}, {3, 1}, {5, 1}, {6, 1}, {7, 1}, {8, 1}, {9, 1}}));
   for (const std::uint32_t number : {1U, 2U, 3U, 4U, 5U, 7U, 8U}) {
@@ -87,7 +87,7 @@ TEST_CASE("A set of marked messages never spans a UID that is not marked") {
   CHECK(maildrop.deleted().text() == "1:3,5:6,8:9");
 }
 
-TEST_CASE("Only what was read and is kept becomes seen") {
+TEST_CASE("Only what was read and is kept becomes seen", "[H17]") {
   Maildrop maildrop(snapshot_of({{5, 1}, {6, 1}, {7, 1}}));
   maildrop.mark_retrieved(MessageNumber(1));
   maildrop.mark_retrieved(MessageNumber(2));
@@ -95,7 +95,8 @@ TEST_CASE("Only what was read and is kept becomes seen") {
   CHECK(maildrop.retrieved_and_kept().text() == "5");
 }
 
-TEST_CASE("Unique-ids are printable, short, and never the same for two messages") {
+TEST_CASE("Unique-ids are printable, short, and never the same for two messages",
+          "[K1][K2][K3][K4]") {
   CHECK(unique_id(UidlFormat::kDovecot, 77, imap::Uid(10)) == "0000000a0000004d");
   CHECK(unique_id(UidlFormat::kUw, 77, imap::Uid(10)) == "0000004d0000000a");
   CHECK(unique_id(UidlFormat::kCyrus, 77, imap::Uid(10)) == "77.10");
@@ -152,7 +153,7 @@ TEST_CASE("The index is a maildrop in the order of UIDs, without what others del
   CHECK(map.expunge(2) == imap::Uid(9));
 }
 
-TEST_CASE("An index that contradicts itself is no maildrop") {
+TEST_CASE("An index that contradicts itself is no maildrop", "[I10][K3]") {
   MailboxIndex short_one = selected(2);
   short_one.on_message(listed(1, 5, 10));
   CHECK(short_one.finish().error() == IndexError::kIncomplete);
@@ -272,7 +273,7 @@ TEST_CASE("A hundred thousand EXPUNGEs from the front cost no more than from the
   CHECK_FALSE(map.expunge(1).has_value());
 }
 
-TEST_CASE("Sizes of any magnitude are kept, and found by UID") {
+TEST_CASE("L6: sizes of any magnitude are kept, and found by UID") {
   const SnapshotPtr snapshot =
       snapshot_of({{1, 0}, {2, 4294967294}, {3, 4294967295}, {5, 5}, {8, 1'000'000'000'000}});
   CHECK(snapshot->octets(1) == 4294967294);
@@ -301,7 +302,7 @@ TEST_CASE("A change removes messages and corrects sizes, in its own generation o
   CHECK(amended(nullptr, change) == nullptr);
 }
 
-TEST_CASE("Sizes that were counted count before what a listing says, others do not") {
+TEST_CASE("Sizes that were counted count before what a listing says, others do not", "[G8]") {
   const SnapshotPtr known = snapshot_of({{5, 11, true}, {6, 21}});
   MailboxIndex index = selected(2);
   index.on_message(listed(1, 5, 10));

@@ -55,7 +55,7 @@ class Played {
   void server(const std::string& octets) {
     REQUIRE(bridge_->upstream() != nullptr);
     bridge_->upstream()->feed(octets);
-    bridge_->upstream_progressed(now_);
+    bridge_->upstream_progressed(now_, octets.size());
     pump();
   }
   void lose() {

@@ -67,7 +67,7 @@ const std::string kGiven = "+OK message follows\r\nSubject: x\r\n\r\n..dot\r\n";
 
 }  // namespace
 
-TEST_CASE("An answer cut at any octet gives no final dot, and no +OK before the body") {
+TEST_CASE("An answer cut at any octet gives no final dot, and no +OK before the body", "[H11]") {
   const std::size_t body = kAnswer.find("Subject");
   for (std::size_t cut = 0; cut < kAnswer.size(); ++cut) {
     INFO("cut at " << cut);
@@ -90,7 +90,7 @@ TEST_CASE("The first octets of a message leave before the rest has come") {
   CHECK(fetch.got() == "+OK message follows\r\nSubject: x\r\n");
 }
 
-TEST_CASE("What the server gives instead of a message decides the state") {
+TEST_CASE("What the server gives instead of a message decides the state", "[H13]") {
   struct Case {
     std::string_view what, answer;
     State state;

@@ -16,7 +16,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("Whatever the server does, no mail is lost and nothing untrue is said") {
+TEST_CASE("Whatever the server does, no mail is lost and nothing untrue is said", "[D5][H1]") {
   for (const std::size_t fault_every : {2, 4, 10}) {
     for (std::uint32_t seed = 1; seed <= 2000; ++seed) {
       INFO("one answer in " << fault_every << " is faulty, seed " << seed);

@@ -39,7 +39,8 @@ struct Quit {
 
 }  // namespace
 
-TEST_CASE("A hundred thousand scattered messages go out in short lines of exactly those UIDs") {
+TEST_CASE("A hundred thousand scattered messages go out in short lines of exactly those UIDs",
+          "[H9]") {
   imap::UidSet remove;
   for (std::uint32_t uid = 1; uid < 200'000; uid += 2) remove.add(imap::Uid(uid));
   Wire wire;
@@ -66,7 +67,7 @@ TEST_CASE("A hundred thousand scattered messages go out in short lines of exactl
   CHECK(expunged == remove);
 }
 
-TEST_CASE("Success is what the server named as gone, or what a search does not find") {
+TEST_CASE("Success is what the server named as gone, or what a search does not find", "[H6]") {
   Quit named("5,9");
   CHECK(named.wire.sent() ==
         "t1 UID STORE 5,9 +FLAGS.SILENT (\\Deleted)\r\nt2 UID EXPUNGE 5,9\r\n");
@@ -102,7 +103,7 @@ TEST_CASE("What is left is tried again as long as it gets less, and once without
   CHECK(quit.update.remaining() == 1);
 }
 
-TEST_CASE("A refusal at any command never ends in success while the message may be there") {
+TEST_CASE("A refusal at any command never ends in success while the message may be there", "[H3]") {
   for (const std::string_view flight :
        {"t1 NO no\r\nt2 OK\r\n", "t1 OK\r\nt2 NO no\r\n", "t1 BAD no\r\nt2 BAD no\r\n"}) {
     for (const std::string_view search :
@@ -119,7 +120,7 @@ TEST_CASE("A refusal at any command never ends in success while the message may 
   }
 }
 
-TEST_CASE("Without UID EXPUNGE there is no EXPUNGE before a search found our flags only") {
+TEST_CASE("Without UID EXPUNGE there is no EXPUNGE before a search found our flags only", "[H2]") {
   for (const std::string_view second : {"* SEARCH 2 5\r\nt4 OK\r\n", "t4 OK\r\n", "t4 NO\r\n",
                                         "* SEARCH 4294967295\r\nt4 OK\r\n"}) {
     Quit quit("5", "");
@@ -168,7 +169,7 @@ TEST_CASE("Where numbers mean nothing the search goes along, and must find none 
   }
 }
 
-TEST_CASE("Of several searches each must have its own result") {
+TEST_CASE("Of several searches each must have its own result", "[H6]") {
   imap::UidSet remove;
   for (std::uint32_t uid = 1; uid < 600; uid += 2) remove.add(imap::Uid(uid));
   Wire wire("OK [CAPABILITY IMAP4rev1 UIDPLUS] hi");

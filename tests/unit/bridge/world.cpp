@@ -309,7 +309,7 @@ class World {
       const std::string octets(dice_.piece(connection_->output()));
       connection_->take(octets.size());
       bridge_->upstream()->feed(octets);
-      bridge_->upstream_progressed(now_);
+      bridge_->upstream_progressed(now_, octets.size());
       return true;
     }
     if (!connection_->output().empty()) return moved;

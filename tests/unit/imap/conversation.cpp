@@ -62,6 +62,7 @@ std::string take_output(ClientSession& session) {
   return sent;
 }
 
+// I16: the outcome is the same for every way in which the input is split.
 Outcome converse(const Script& script, Limits limits) {
   constexpr unsigned kRandomRuns = 20;
   const Outcome whole = run(script, limits, [] { return std::string::npos; });

@@ -27,7 +27,7 @@ const std::string kBadLiteral = "fatal a literal has a bad length or stands wher
 
 }  // namespace
 
-TEST_CASE("the items of a FETCH are read in any order, case and spacing") {
+TEST_CASE("the items of a FETCH are read in any order, case and spacing", "[I7]") {
   const Row row = GENERATE(values<Row>({
       {"* 12 FETCH (UID 12 RFC822.SIZE 3456 FLAGS (\\Seen))\r\n",
        {"info 12 uid 12 size 3456 -deleted seen"}},
@@ -81,7 +81,7 @@ TEST_CASE("sizes may be written with an exponent; what is no size is not told") 
         Events{std::string("info 1 uid 2") + size.shown});
 }
 
-TEST_CASE("a response with UID 0, no number or two UIDs says so") {
+TEST_CASE("a response with UID 0, no number or two UIDs says so", "[I10]") {
   const auto* items =
       GENERATE("* 1 FETCH (UID 0)\r\n", "* 1 FETCH (UID 4294967296)\r\n", "* 1 FETCH (UID -1)\r\n",
                "* 1 FETCH (UID NIL)\r\n", "* 0 UIDFETCH (FLAGS NIL)\r\n");
@@ -93,7 +93,7 @@ TEST_CASE("a response with UID 0, no number or two UIDs says so") {
   CHECK(events_of("* 5 UIDFETCH (UID 6)\r\n") == Events{"info 0 uid 5 conflict"});
 }
 
-TEST_CASE("a message part is streamed, under every name it can have") {
+TEST_CASE("a message part is streamed, under every name it can have", "[I7]") {
   struct Part {
     const char* name;
     const char* section;
@@ -125,7 +125,7 @@ TEST_CASE("a message part is streamed, under every name it can have") {
                "info 1 uid 6 -deleted seen"});
 }
 
-TEST_CASE("octets of a message are never taken for responses") {
+TEST_CASE("octets of a message are never taken for responses", "[I5]") {
   const std::string mail =
       "* 7 EXPUNGE\r\nkq1 OK done\r\n)\r\n* BYE {3}\r\n\0+ "
       "\r\n";
@@ -142,7 +142,7 @@ TEST_CASE("an empty part has no chunks") {
         Events{"begin 1 uid 6 full 0", "end", "info 1 uid 6"});
 }
 
-TEST_CASE("a part may come as a quoted string") {
+TEST_CASE("a part may come as a quoted string", "[I14]") {
   CHECK(events_of("* 1 FETCH (UID 6 BODY[TEXT] \"a\\\"\\\\\xE4)\" BODY[HEADER] \"h\")\r\n") ==
         Events{"begin 1 uid 6 text 5", "chunk a\"\\\xE4)", "end", "begin 1 uid 6 header 1",
                "chunk h", "end", "info 1 uid 6"});
@@ -177,7 +177,7 @@ TEST_CASE("a stray line end behind a literal that was announced too short is pas
         Events{"begin 1 uid 6 full 3", "chunk abc", "end", "info 1 uid 6"});
 }
 
-TEST_CASE("a response that does not go on properly behind a literal ends the connection") {
+TEST_CASE("a response that does not go on properly behind a literal ends the connection", "[I5]") {
   const auto* rest = GENERATE("def)\r\n", "\r\nkq1 OK done\r\n", "\n* 7 EXPUNGE\r\n", "\r)\r\n",
                               "\r\n\r\n)\r\n", " def ghi\r\n", ") mail goes on\r\n", "))\r\n",
                               "  \r\nx)\r\n", " UID 6\r\n", "(UID 6)\r\n");
@@ -195,7 +195,7 @@ TEST_CASE("a FETCH without literal that cannot be parsed is skipped") {
   CHECK(events_of(line + std::string("* 2 EXISTS\r\n")) == Events{"exists 2"});
 }
 
-TEST_CASE("a literal where a FETCH has numbers or flags ends the connection") {
+TEST_CASE("a literal where a FETCH has numbers or flags ends the connection", "[I1]") {
   const auto* items =
       GENERATE("UID {1}", "RFC822.SIZE {4}", "FLAGS ({5}", "FLAGS {5}", "MODSEQ ({1}",
                "INTERNALDATE {5}", "{5}", "BODY[HEADER.FIELDS ({5}", ") x {5}", "(UID {5}",
@@ -207,19 +207,19 @@ TEST_CASE("a literal where a FETCH has numbers or flags ends the connection") {
   CHECK(events[0].starts_with(kBadLiteral));
 }
 
-TEST_CASE("a huge literal costs nothing before its octets come") {
+TEST_CASE("a huge literal costs nothing before its octets come", "[I1]") {
   const auto* length = GENERATE("4294967295", "4294967296", "9223372036854775807");
   CHECK(events_of(std::string("* 1 FETCH (UID 1 BODY[] {") + length + "}\r\nabc") ==
         Events{std::string("begin 1 uid 1 full ") + length, "chunk abc"});
 }
 
-TEST_CASE("a quoted string that its line does not close ends the connection") {
+TEST_CASE("a quoted string that its line does not close ends the connection", "[I14]") {
   const auto* line = GENERATE("* 1 FETCH (BODY[] \"abc\r\n", "* 1 FETCH (BODY[] \"abc\\\"\r\n",
                               "* 1 FETCH (FLAGS (\"abc)\r\n", "* 1 FETCH (X \"abc {5}\r\n");
   CHECK(events_of(line) == Events{"fatal a quoted string is not closed at the line's end"});
 }
 
-TEST_CASE("parentheses are followed to the limit and no deeper") {
+TEST_CASE("parentheses are followed to the limit and no deeper", "[I3]") {
   const auto nested = [](std::size_t depth) {
     return "* 1 FETCH (X " + std::string(depth, '(') + std::string(depth, ')') + " UID 6)\r\n";
   };
@@ -271,7 +271,7 @@ TEST_CASE("who does not take events is not given more input to hold") {
   CHECK(session.wants_input());
 }
 
-TEST_CASE("an index of 200,000 messages is read in blocks, every message once") {
+TEST_CASE("an index of 200,000 messages is read in blocks, every message once", "[I11]") {
   constexpr int kMessages = 200'000;
   std::string server = "* OK\r\n";
   for (int i = 1; i <= kMessages; ++i) {

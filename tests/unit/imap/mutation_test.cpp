@@ -46,7 +46,7 @@ std::string damaged(std::mt19937& random) {
 
 }  // namespace
 
-TEST_CASE("damaged responses give the same events for every way they are split") {
+TEST_CASE("damaged responses give the same events for every way they are split", "[I16]") {
   constexpr unsigned kRounds = 400;
   std::mt19937 random(2024);
   for (unsigned round = 0; round < kRounds; ++round) {

@@ -88,7 +88,7 @@ TEST_CASE("commands are pipelined and their answers matched by tag, in any order
                                  "completed 2 BAD b"});
 }
 
-TEST_CASE("an answer to a command that was not wholly sent ends the connection") {
+TEST_CASE("B4: an answer to a command that was not wholly sent ends the connection") {
   ClientSession session("kq");
   session.feed("* OK\r\n");
   CHECK(drain(session) == Events{"greeted"});
@@ -98,7 +98,7 @@ TEST_CASE("an answer to a command that was not wholly sent ends the connection")
   CHECK(drain(session).back().starts_with("fatal a tagged response answers no command"));
 }
 
-TEST_CASE("AUTHENTICATE PLAIN is used where announced, in one line with SASL-IR") {
+TEST_CASE("AUTHENTICATE PLAIN is used where announced, in one line with SASL-IR", "[D7]") {
   CHECK(sent_for(log_in("alice", "secret"), "AUTH=PLAIN SASL-IR LOGINDISABLED") ==
         "kq1 AUTHENTICATE PLAIN AGFsaWNlAHNlY3JldA==\r\n");
   CHECK(sent_for(log_in("", ""), "AUTH=PLAIN SASL-IR") == "kq1 AUTHENTICATE PLAIN AAA=\r\n");
@@ -109,7 +109,7 @@ TEST_CASE("AUTHENTICATE PLAIN is used where announced, in one line with SASL-IR"
   CHECK(outcome.events.back() == "completed 1 OK in");
 }
 
-TEST_CASE("a further challenge is cancelled once") {
+TEST_CASE("a further challenge is cancelled once", "[D7]") {
   const bool at_once = GENERATE(true, false);
   Script script = {greeting(at_once ? "AUTH=PLAIN SASL-IR" : "AUTH=PLAIN"),
                    log_in("alice", "secret")};
@@ -138,7 +138,7 @@ TEST_CASE("LOGIN quotes what can be quoted, and nothing in it can end the line")
   CHECK(sent_for(log_in(" a ", "")) == "kq1 LOGIN \" a \" \"\"\r\n");
 }
 
-TEST_CASE("LOGIN sends literals for 8-bit octets and waits for every go-ahead") {
+TEST_CASE("LOGIN sends literals for 8-bit octets and waits for every go-ahead", "[C4]") {
   const Script script = {greeting(""),
                          log_in("\xE4", "p\xC3\xA4ss"),
                          std::string("+\r\n"),
@@ -153,7 +153,7 @@ TEST_CASE("LOGIN sends literals for 8-bit octets and waits for every go-ahead") 
         "kq1 LOGIN \"a\" {4097}\r\n");
 }
 
-TEST_CASE("a refused literal is never sent, and later commands go on") {
+TEST_CASE("a refused literal is never sent, and later commands go on", "[C6]") {
   const std::string refusal = GENERATE("kq1 NO literals are bad\r\n", "kq1 BAD x\r\n");
   const Outcome outcome = converse({greeting(""), log_in("\xE4", "secret"), noop(), refusal});
   CHECK(outcome.sent == "kq1 LOGIN {1}\r\nkq2 NOOP\r\n");
@@ -164,7 +164,7 @@ TEST_CASE("a refused literal is never sent, and later commands go on") {
   CHECK(twice.events.back().starts_with("fatal the server asks for octets nobody promised"));
 }
 
-TEST_CASE("a go-ahead that comes before the literal was announced ends the connection") {
+TEST_CASE("a go-ahead that comes before the literal was announced ends the connection", "[C2]") {
   ClientSession session("kq");
   session.feed("* OK\r\n");
   CHECK(drain(session) == Events{"greeted"});
@@ -175,7 +175,7 @@ TEST_CASE("a go-ahead that comes before the literal was announced ends the conne
   CHECK(take_output(session).find('\xE4') == std::string::npos);
 }
 
-TEST_CASE("later commands wait for a literal and for the end of a login") {
+TEST_CASE("later commands wait for a literal and for the end of a login", "[C6]") {
   const Outcome literal = converse(
       {greeting(""), [](ClientSession& session) { session.select("\xFF"); }, noop(), noop()});
   CHECK(literal.sent == "kq1 SELECT {1}\r\n");
@@ -187,7 +187,7 @@ TEST_CASE("later commands wait for a literal and for the end of a login") {
   CHECK(converse(answered).sent.ends_with("\"b\"\r\nkq3 NOOP\r\nkq4 NOOP\r\n"));
 }
 
-TEST_CASE("a login that must not be sent completes with NO and sends nothing") {
+TEST_CASE("a login that must not be sent completes with NO and sends nothing", "[C1]") {
   const std::string bad =
       GENERATE(std::string("a\rb"), std::string("a\nA1 DELETE INBOX"), std::string("a\0b", 3));
   const std::string capabilities = GENERATE("", "AUTH=PLAIN SASL-IR", "LITERAL+");
@@ -202,7 +202,7 @@ TEST_CASE("a login that must not be sent completes with NO and sends nothing") {
   CHECK(disabled.events.back().starts_with("completed 1 NO"));
 }
 
-TEST_CASE("whether a login is possible depends on LOGINDISABLED and AUTH=PLAIN") {
+TEST_CASE("whether a login is possible depends on LOGINDISABLED and AUTH=PLAIN", "[D7]") {
   struct Row {
     const char* capabilities;
     bool possible;
@@ -218,7 +218,7 @@ TEST_CASE("whether a login is possible depends on LOGINDISABLED and AUTH=PLAIN")
   CHECK(session.can_log_in() == row.possible);
 }
 
-TEST_CASE("capabilities are those said last, and void after a login that says none") {
+TEST_CASE("capabilities are those said last, and void after a login that says none", "[I15]") {
   struct Row {
     const char* answer;
     std::optional<bool> uidplus;  ///< empty: capabilities are unknown
@@ -245,7 +245,8 @@ TEST_CASE("capabilities are those said last, and void after a login that says no
   CHECK(session.has(Capability::kUidPlus) == row.uidplus.value_or(false));
 }
 
-TEST_CASE("an answer to a CAPABILITY sent before the login says nothing of what follows it") {
+TEST_CASE("an answer to a CAPABILITY sent before the login says nothing of what follows it",
+          "[I15]") {
   ClientSession session("kq");
   session.feed("* OK\r\n");
   CHECK(drain(session) == Events{"greeted"});
@@ -277,7 +278,7 @@ const std::string kBeforeTls = "fatal the server sent octets in clear behind STA
 
 }  // namespace
 
-TEST_CASE("after STARTTLS all that was said in clear is forgotten") {
+TEST_CASE("B5: after STARTTLS all that was said in clear is forgotten") {
   ClientSession session = in_starttls();
   session.feed("* OK [ALERT] pay here\r\nkq1 OK begin\r\n");
   CHECK(render(*session.next_event()) == "notice OK <ALERT> pay here");
@@ -295,7 +296,7 @@ TEST_CASE("after STARTTLS all that was said in clear is forgotten") {
   CHECK(drain(session) == Events{"completed 2 OK"});
 }
 
-TEST_CASE("octets behind the answer to STARTTLS end the connection, at once or late") {
+TEST_CASE("B1: octets behind the answer to STARTTLS end the connection, at once or late") {
   const auto* injected = GENERATE("* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\n", "kq2 OK\r\n", "x",
                                   "\r\n", "* 1 FETCH (BODY[] {3}\r\nabc)\r\n");
   CAPTURE(injected);

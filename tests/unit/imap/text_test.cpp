@@ -10,7 +10,7 @@
 
 using namespace popbridge::imap;
 
-TEST_CASE("mailbox names are sent in modified UTF-7") {
+TEST_CASE("mailbox names are sent in modified UTF-7", "[C1][I14]") {
   struct Row {
     const char* name;
     const char* encoded;
@@ -95,7 +95,7 @@ std::vector<std::string> written(std::string_view text, LiteralMode mode) {
 
 }  // namespace
 
-TEST_CASE("a string is quoted only if it is 7-bit without CR, LF and NUL") {
+TEST_CASE("a string is quoted only if it is 7-bit without CR, LF and NUL", "[I14]") {
   using Pieces = std::vector<std::string>;
   const auto plain = LiteralMode::kSynchronising;
   CHECK(written("", plain) == Pieces{"x \"\"\r\n"});
@@ -107,7 +107,7 @@ TEST_CASE("a string is quoted only if it is 7-bit without CR, LF and NUL") {
   CHECK(written("\xC3\xA4", LiteralMode::kNonSynchronising) == Pieces{"x {2+}\r\n\xC3\xA4\r\n"});
 }
 
-TEST_CASE("LITERAL- lets small literals go at once and no larger ones") {
+TEST_CASE("LITERAL- lets small literals go at once and no larger ones", "[C6]") {
   CHECK(written(std::string(4096, '\xE4'), LiteralMode::kSmallOnly).size() == 1);
   CHECK(written(std::string(4097, '\xE4'), LiteralMode::kSmallOnly).size() == 2);
   CHECK(written(std::string(4097, '\xE4'), LiteralMode::kNonSynchronising).size() == 1);

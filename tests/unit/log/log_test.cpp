@@ -67,7 +67,8 @@ std::size_t count_containing(const std::vector<std::string>& lines, const std::s
 
 }  // namespace
 
-TEST_CASE("a value is quoted and escaped where it holds anything but plain characters", "[log]") {
+TEST_CASE("N1: a value is quoted and escaped where it holds anything but plain characters",
+          "[log]") {
   struct Row {
     std::string value;
     std::string expected;
@@ -130,7 +131,8 @@ TEST_CASE("levels beyond the threshold are not written", "[log]") {
   CHECK(lines[1].ends_with(" warning two"));
 }
 
-TEST_CASE("a full destination never blocks, and the loss is counted in the next line", "[log]") {
+TEST_CASE("N10: a full destination never blocks, and the loss is counted in the next line",
+          "[log]") {
   // A blocking pipe is the case that matters: standard error usually is one.
   const bool nonblocking = GENERATE(false, true);
   CAPTURE(nonblocking);
@@ -154,7 +156,7 @@ TEST_CASE("a full destination never blocks, and the loss is counted in the next 
   CHECK(lines[2].ends_with(" info later"));
 }
 
-TEST_CASE("a destination that is gone costs lines, not the process", "[log]") {
+TEST_CASE("N10: a destination that is gone costs lines, not the process", "[log]") {
   // The event loop ignores SIGPIPE for the whole process; here there is none.
   struct sigaction ignore{};
   struct sigaction before{};

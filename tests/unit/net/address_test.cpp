@@ -78,3 +78,21 @@ TEST_CASE("Loopback and private addresses are known, also as IPv4-mapped IPv6") 
   CHECK(address.is_loopback() == c.loopback);
   CHECK(address.is_private() == c.is_private);
 }
+
+TEST_CASE("L3: one client is an IPv4 address, however written, or a /64 of IPv6") {
+  struct Case {
+    const char* ip;
+    const char* network;
+  };
+  const auto c = GENERATE(values<Case>({
+      {"192.0.2.1", "192.0.2.1"},
+      {"::ffff:192.0.2.1", "192.0.2.1"},
+      {"2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"},
+      {"2001:db8:1:2::ffff", "2001:db8:1:2::/64"},
+      {"2001:db8:1:3::ffff", "2001:db8:1:3::/64"},
+      {"::1", "::/64"},
+      {"fe80::1", "fe80::/64"},
+  }));
+  CAPTURE(c.ip);
+  CHECK(Address{.ip = c.ip}.network() == c.network);
+}

@@ -54,7 +54,7 @@ TEST_CASE("A refused connection is an error that names host, port and reason, to
   fixture.require_clean_end();
 }
 
-TEST_CASE("A name is resolved, and its addresses are tried until one answers") {
+TEST_CASE("J9: A name is resolved, and its addresses are tried until one answers") {
   LoopFixture fixture;
   {
     // "localhost" is ::1 and 127.0.0.1 on most machines; only one of them listens.
@@ -73,7 +73,7 @@ TEST_CASE("A name is resolved, and its addresses are tried until one answers") {
   fixture.require_clean_end();
 }
 
-TEST_CASE("What is no host name is an error told from the loop") {
+TEST_CASE("J10: What is no host name is an error told from the loop") {
   LoopFixture fixture;
   {
     const std::string host =
@@ -89,7 +89,7 @@ TEST_CASE("What is no host name is an error told from the loop") {
   fixture.require_clean_end();
 }
 
-TEST_CASE("Destroying a Connector cancels it in every phase") {
+TEST_CASE("M4: Destroying a Connector cancels it in every phase", "[D5]") {
   LoopFixture fixture;
   {
     const std::string host = GENERATE(as<std::string>{}, "127.0.0.1", "localhost");
@@ -111,7 +111,7 @@ TEST_CASE("Destroying a Connector cancels it in every phase") {
   fixture.require_clean_end();
 }
 
-TEST_CASE("A Connector may be destroyed by its own answer, good or bad") {
+TEST_CASE("M4: A Connector may be destroyed by its own answer, good or bad") {
   LoopFixture fixture;
   {
     const RefusingPort refusing;

@@ -31,6 +31,15 @@ TEST_CASE("close() names each handle that is still open") {
   fixture.require_clean_end();
 }
 
+TEST_CASE("M7: SIGPIPE is ignored from the first loop on") {
+  std::signal(SIGPIPE, SIG_DFL);
+  LoopFixture fixture;
+  struct sigaction action{};
+  REQUIRE(::sigaction(SIGPIPE, nullptr, &action) == 0);
+  CHECK(action.sa_handler == SIG_IGN);
+  fixture.require_clean_end();
+}
+
 TEST_CASE("post() from another thread runs on the loop's thread, in order") {
   LoopFixture fixture;
   std::vector<int> seen;
@@ -111,7 +120,7 @@ TEST_CASE("A Deferred scheduled by a Deferred runs in the next turn") {
   fixture.require_clean_end();
 }
 
-TEST_CASE("Destroying a Deferred cancels it, also from inside itself and from another one") {
+TEST_CASE("M4: Destroying a Deferred cancels it, also from inside itself and from another one") {
   LoopFixture fixture;
   {
     std::string order;
@@ -163,7 +172,7 @@ TEST_CASE("A timer fires once, in order of its deadline, and not after cancel()"
   fixture.require_clean_end();
 }
 
-TEST_CASE("A timer that re-arms itself for a moment past leaves room for the rest of the loop") {
+TEST_CASE("M12: a timer that re-arms itself for a moment past leaves room for the rest of the loop") {
   LoopFixture fixture;
   {
     int fired = 0;
@@ -180,7 +189,7 @@ TEST_CASE("A timer that re-arms itself for a moment past leaves room for the res
   fixture.require_clean_end();
 }
 
-TEST_CASE("A timer may be destroyed by its own function") {
+TEST_CASE("M4: A timer may be destroyed by its own function") {
   LoopFixture fixture;
   std::string seen;
   const std::string kept_by_capture(100, 'x');
@@ -195,7 +204,7 @@ TEST_CASE("A timer may be destroyed by its own function") {
   fixture.require_clean_end();
 }
 
-TEST_CASE("A signal is an event of the loop until its object is gone") {
+TEST_CASE("M4: A signal is an event of the loop until its object is gone") {
   LoopFixture fixture;
   {
     int caught = 0;

@@ -100,7 +100,7 @@ TEST_CASE("An IPv4 client of a listener on [::] is told by its IPv4 address") {
   fixture.require_clean_end();
 }
 
-TEST_CASE("A listener may be destroyed when it accepts; more that wait are refused") {
+TEST_CASE("M4: A listener may be destroyed when it accepts; more that wait are refused") {
   LoopFixture fixture;
   {
     int accepted = 0;
@@ -124,7 +124,7 @@ TEST_CASE("A listener may be destroyed when it accepts; more that wait are refus
   fixture.require_clean_end();
 }
 
-TEST_CASE("Out of descriptors a listener neither spins nor stays deaf, and says so once") {
+TEST_CASE("L4: Out of descriptors a listener neither spins nor stays deaf, and says so once") {
   LoopFixture fixture;
   {
     std::vector<std::unique_ptr<net::TcpStream>> accepted;

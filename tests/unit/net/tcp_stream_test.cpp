@@ -45,7 +45,7 @@ TEST_CASE("Both ends know both addresses") {
   fixture.require_clean_end();
 }
 
-TEST_CASE("Octets arrive in order in both directions, whatever the sizes of writes and reads") {
+TEST_CASE("M6: Octets arrive in order in both directions, whatever the sizes of writes and reads") {
   LoopFixture fixture;
   {
     TcpPair pair = test::connect_pair(fixture);
@@ -202,6 +202,26 @@ TEST_CASE("queued_bytes shrinks while a slow reader reads, and on_written tells 
   fixture.require_clean_end();
 }
 
+TEST_CASE("L1: unacknowledged_bytes shrinks with little that a slow reader takes") {
+  LoopFixture fixture;
+  {
+    TcpPair pair = test::connect_pair(fixture);
+    Recorder client, server;
+    pair.client->set_observer(&client);
+    pair.server->set_observer(&server);
+    pair.client->write(pattern(16 * kMiB));
+    fixture.settle();
+    // What the kernel has, besides.
+    const std::size_t stuck = pair.client->unacknowledged_bytes();
+    CHECK(stuck > pair.client->queued_bytes());
+    server.capacity = kMiB;
+    pair.server->set_reading(true);
+    fixture.run_until([&] { return pair.client->unacknowledged_bytes() < stuck; });
+    CHECK(client.written == 0);
+  }
+  fixture.require_clean_end();
+}
+
 TEST_CASE("A reset of a reading stream is told with its reason, once") {
   LoopFixture fixture;
   {
@@ -221,6 +241,23 @@ TEST_CASE("A reset of a reading stream is told with its reason, once") {
     fixture.settle();
     CHECK(pair.server->queued_bytes() == 0);
     CHECK_FALSE(server.closed.has_value());
+  }
+  fixture.require_clean_end();
+}
+
+TEST_CASE("L3: a reset right behind octets is a reset, not an end of input") {
+  LoopFixture fixture;
+  {
+    RawPair pair(fixture);
+    Recorder server;
+    pair.server->set_observer(&server);
+    pair.server->set_reading(true);
+    REQUIRE(::send(pair.client.fd(), "RETR 1\r\n", 8, 0) == 8);
+    pair.client.reset();
+    fixture.run_until([&] { return server.closed.has_value() || server.eofs > 0; });
+    CHECK(server.received == "RETR 1\r\n");
+    CHECK(server.eofs == 0);
+    CHECK(server.closed == "connection reset by peer");
   }
   fixture.require_clean_end();
 }
@@ -247,7 +284,7 @@ TEST_CASE("A failing write is told later, never inside write(), also to a paused
   fixture.require_clean_end();
 }
 
-TEST_CASE("What arrived before a write failed is delivered before the failure is told") {
+TEST_CASE("M5: What arrived before a write failed is delivered before the failure is told") {
   LoopFixture fixture;
   {
     RawPair pair(fixture);
@@ -298,7 +335,8 @@ TEST_CASE("close_after_flush delivers 4 MiB that are still queued, then ends wit
   fixture.require_clean_end();
 }
 
-TEST_CASE("close_after_flush reads and drops what still comes, so that the last line survives") {
+TEST_CASE(
+    "M9: close_after_flush reads and drops what still comes, so that the last line survives") {
   LoopFixture fixture;
   {
     RawPair pair(fixture);
@@ -339,7 +377,69 @@ TEST_CASE("close_after_flush gives up on a client that never closes, and on one 
   fixture.require_clean_end();
 }
 
-TEST_CASE("After abort() nothing is called and nothing is sent any more") {
+TEST_CASE("M6: the octets of a write are the stream's own until they are sent") {
+  LoopFixture fixture;
+  {
+    TcpPair pair = test::connect_pair(fixture);
+    Recorder client;
+    pair.client->set_observer(&client);
+    const std::string sent = pattern(20 * kMiB);
+    std::string octets = sent;
+    // More than the kernel takes at once: the rest is queued, then gathered behind it.
+    for (std::size_t at = 0; at < octets.size(); at += octets.size() / 4) {
+      pair.server->write(std::string_view(octets).substr(at, octets.size() / 4));
+    }
+    CHECK(pair.server->queued_bytes() > 0);
+    std::ranges::fill(octets, '#');
+    octets = {};
+    pair.client->set_reading(true);
+    fixture.run_until([&] { return client.received.size() == sent.size(); });
+    CHECK((client.received == sent));
+  }
+  fixture.require_clean_end();
+}
+
+TEST_CASE("M4: closing twice, writing to what is closed and closing with a write under way") {
+  LoopFixture fixture;
+  for (const bool write_under_way : {false, true}) {
+    RawPair pair(fixture);
+    Recorder server;
+    pair.server->set_observer(&server);
+    pair.server->set_reading(true);
+    if (write_under_way) pair.server->write(pattern(20 * kMiB));
+    pair.server->abort();
+    pair.server->abort();
+    pair.server->close_after_flush();
+    pair.server->write("nothing");
+    pair.server->refuse("nothing");
+    pair.server->set_reading(true);
+    CHECK(pair.server->queued_bytes() == 0);
+    // The write's callback comes with UV_ECANCELED, when its owner is gone already.
+    pair.server.reset();
+    fixture.settle();
+    CHECK_FALSE(server.closed.has_value());
+    CHECK(server.written == 0);
+  }
+  fixture.require_clean_end();
+}
+
+TEST_CASE("L4: a client that is refused reads why, and costs no descriptor from then on") {
+  LoopFixture fixture;
+  for (const bool talks_first : {false, true}) {
+    RawPair pair(fixture);
+    if (talks_first) REQUIRE(::send(pair.client.fd(), "USER a\r\nPASS b\r\n", 16, 0) == 16);
+    pair.server->refuse("-ERR full\r\n");
+    pair.server->write("nothing more");
+    pair.server.reset();
+    fixture.settle();
+    char line[32];
+    CHECK(::recv(pair.client.fd(), line, sizeof line, 0) == 11);
+    CHECK(::recv(pair.client.fd(), line, sizeof line, 0) == 0);
+  }
+  fixture.require_clean_end();
+}
+
+TEST_CASE("M4: After abort() nothing is called and nothing is sent any more") {
   LoopFixture fixture;
   {
     TcpPair pair = test::connect_pair(fixture);
@@ -361,7 +461,7 @@ TEST_CASE("After abort() nothing is called and nothing is sent any more") {
   fixture.require_clean_end();
 }
 
-TEST_CASE("A stream may be destroyed or aborted in every callback") {
+TEST_CASE("M4: A stream may be destroyed or aborted in every callback") {
   LoopFixture fixture;
   {
     const int callback = GENERATE(0, 1, 2, 3, 4);
@@ -402,7 +502,7 @@ TEST_CASE("A stream may be destroyed or aborted in every callback") {
   fixture.require_clean_end();
 }
 
-TEST_CASE("close_after_flush from a reading callback, and destruction behind it, is legal") {
+TEST_CASE("M4: close_after_flush from a reading callback, and destruction behind it, is legal") {
   LoopFixture fixture;
   {
     const bool in_space = GENERATE(true, false);
@@ -448,7 +548,7 @@ TEST_CASE("An observer can be replaced or taken away between callbacks") {
   fixture.require_clean_end();
 }
 
-TEST_CASE("Hundreds of connections come and go without a trace") {
+TEST_CASE("M4: Hundreds of connections come and go without a trace") {
   LoopFixture fixture;
   for (int i = 0; i < 300; ++i) {
     TcpPair pair = test::connect_pair(fixture);

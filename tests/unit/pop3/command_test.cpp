@@ -45,7 +45,7 @@ TEST_CASE("a command line is split at its first space and keeps all that follows
   }
 }
 
-TEST_CASE("message numbers are strict decimals from 1 to 4294967295") {
+TEST_CASE("message numbers are strict decimals from 1 to 4294967295", "[C5]") {
   struct Row {
     std::string_view argument;
     std::uint32_t number;
@@ -87,7 +87,7 @@ TEST_CASE("message numbers are strict decimals from 1 to 4294967295") {
   }
 }
 
-TEST_CASE("TOP needs a message number and a number of lines that may be zero") {
+TEST_CASE("TOP needs a message number and a number of lines that may be zero", "[C5]") {
   const auto zero = parse_top_arguments("3 0");
   REQUIRE(zero.has_value());
   CHECK(zero->number == MessageNumber(3));
@@ -129,7 +129,7 @@ TEST_CASE("the table has one row for each verb, and nothing is allowed after QUI
   static_assert(!transition(State::kTransaction, Verb::kStls));
 }
 
-TEST_CASE("reply text is printable ASCII and the whole reply at most 512 octets") {
+TEST_CASE("reply text is printable ASCII and the whole reply at most 512 octets", "[J6]") {
   CHECK(sanitise_reply_text("plain") == "plain");
   CHECK(sanitise_reply_text("a\r\nb\tc\x7F\xC3\xA4\0"sv) == "a??b?c????");
   const std::string longest = sanitise_reply_text(std::string(5000, 'x'));

@@ -59,7 +59,7 @@ bool all_clients_agree(std::string_view message, const Stuffed& stuffed) {
 
 }  // namespace
 
-TEST_CASE("messages are normalised, stuffed and ended as RFC 1939 has it") {
+TEST_CASE("messages are normalised, stuffed and ended as RFC 1939 has it", "[G1][G5]") {
   struct Row {
     std::string_view message;
     std::string_view wire;
@@ -92,7 +92,8 @@ TEST_CASE("messages are normalised, stuffed and ended as RFC 1939 has it") {
   }
 }
 
-TEST_CASE("every short message of CR, LF, dots and others reaches all kinds of clients") {
+TEST_CASE("every short message of CR, LF, dots and others reaches all kinds of clients",
+          "[G2][G4]") {
   constexpr std::string_view kOctets("\r\n.a\0", 5);
   constexpr std::size_t kLongest = 6;
   std::string failed;
@@ -112,9 +113,9 @@ TEST_CASE("every short message of CR, LF, dots and others reaches all kinds of c
   CHECK(failed.empty());
 }
 
-TEST_CASE("random messages reach all kinds of clients, however they are cut") {
+TEST_CASE("random messages reach all kinds of clients, however they are cut", "[G11]") {
   std::mt19937 random(1939);
-  for (int run = 0; run < 20'000; ++run) {
+  for (int run = 0; run < property_runs(20'000); ++run) {
     const std::string message = nasty_message(random, 200);
     const Stuffed whole = stuff_whole(message);
     const Stuffed pieces = stuff(message, [&] { return 1 + random() % 9; });
@@ -128,7 +129,8 @@ TEST_CASE("random messages reach all kinds of clients, however they are cut") {
 
 // Regular text is looked at in blocks of 64 octets: rare trouble at every place of a block, seen
 // whole, cut in two at every octet, and at random.
-TEST_CASE("long lines with rare trouble in them are as one written line by line, however cut") {
+TEST_CASE("long lines with rare trouble in them are as one written line by line, however cut",
+          "[G3]") {
   std::mt19937 random(1939);
   for (int run = 0; run < 300; ++run) {
     std::string message;
@@ -152,7 +154,7 @@ TEST_CASE("long lines with rare trouble in them are as one written line by line,
   }
 }
 
-TEST_CASE("a message cut in two at any octet gives the same") {
+TEST_CASE("a message cut in two at any octet gives the same", "[G3]") {
   std::mt19937 random(5322);
   for (int run = 0; run < 500; ++run) {
     const std::string message = nasty_message(random, 60);
@@ -178,7 +180,7 @@ TEST_CASE("a stuffed pair is appended whole") {
   CHECK(out.pending() == "\r\n...x");
 }
 
-TEST_CASE("a line of a megabyte and a chunk of CRs alone pass") {
+TEST_CASE("a line of a megabyte and a chunk of CRs alone pass", "[G6]") {
   const std::string line(1'000'000, 'x');
   CHECK(stuff_whole(line).wire == line + "\r\n.\r\n");
   const std::string returns(200'000, '\r');

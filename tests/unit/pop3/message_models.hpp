@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdlib>
 #include <optional>
 #include <random>
 #include <string>
@@ -72,6 +73,12 @@ inline std::optional<ReadBack> read_back(std::string_view wire, ClientKind kind)
     if (line.starts_with('.')) line.remove_prefix(1);
     result.message.append(line).append("\r\n");
   }
+}
+
+/// How often a property is tried with other octets: as usual, or POPBRIDGE_PROPERTY_RUNS times.
+inline int property_runs(int usual) {
+  const char* const wanted = std::getenv("POPBRIDGE_PROPERTY_RUNS");
+  return wanted == nullptr ? usual : std::atoi(wanted);
 }
 
 /// Octets that have broken mail programs, and some that have not.

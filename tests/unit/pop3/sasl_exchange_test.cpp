@@ -54,7 +54,7 @@ TEST_CASE("LOGIN asks for user name and password, or takes the name as initial r
   check_credentials(with_initial.respond(encode_base64("secret")), "fred", "secret");
 }
 
-TEST_CASE("PLAIN is exactly [authzid] NUL authcid NUL passwd") {
+TEST_CASE("PLAIN is exactly [authzid] NUL authcid NUL passwd", "[C1][D3]") {
   struct Row {
     std::string_view message;
     SaslError error;
@@ -93,14 +93,14 @@ TEST_CASE("PLAIN passes every octet that cannot break a line") {
   check_credentials(plain("\0 u \0{3}"sv), " u ", "{3}");
 }
 
-TEST_CASE("an initial response of = is empty, and nothing else is") {
+TEST_CASE("an initial response of = is empty, and nothing else is", "[D1]") {
   check_error(SaslExchange(SaslMechanism::kPlain).begin("="), SaslError::kMalformed);
   SaslExchange exchange(SaslMechanism::kPlain);
   check_challenge(exchange.begin(std::nullopt), "");
   check_error(exchange.respond("="), SaslError::kNotBase64);
 }
 
-TEST_CASE("responses are strict base64") {
+TEST_CASE("responses are strict base64", "[D3]") {
   for (const std::string_view text :
        {"AGZyZWQAc2VjcmV", "AGZyZWQAc2VjcmV0 ", " AGZyZWQAc2VjcmV0", "AGZy ZWQAc2VjcmV0",
         "AGZyZWQAc2VjcmV0====", "AGZyZWQA!2VjcmV0", "*x"}) {
@@ -109,7 +109,7 @@ TEST_CASE("responses are strict base64") {
   }
 }
 
-TEST_CASE("an asterisk cancels an exchange, but is no initial response") {
+TEST_CASE("an asterisk cancels an exchange, but is no initial response", "[D2]") {
   for (const SaslMechanism mechanism : {SaslMechanism::kPlain, SaslMechanism::kLogin}) {
     SaslExchange exchange(mechanism);
     REQUIRE(std::holds_alternative<SaslExchange::Challenge>(exchange.begin(std::nullopt)));

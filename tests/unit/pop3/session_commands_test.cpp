@@ -23,7 +23,7 @@ Dialogue logged_in(Limits limits = {}) {
 
 }  // namespace
 
-TEST_CASE("every command of TRANSACTION becomes its event") {
+TEST_CASE("every command of TRANSACTION becomes its event", "[F4]") {
   Dialogue dialogue = logged_in();
   ServerSession& session = dialogue.session();
   const auto answered = [&](std::string_view expected) {
@@ -58,7 +58,7 @@ TEST_CASE("every command of TRANSACTION becomes its event") {
   CHECK(dialogue.say("NOOP\r\n") == "+OK\r\n");
 }
 
-TEST_CASE("bad arguments get their own error and never become an event") {
+TEST_CASE("bad arguments get their own error and never become an event", "[C5][F2][F4][F13][F14]") {
   Dialogue dialogue = logged_in(Limits{.bad_commands_after_login = 1000});
   struct Row {
     std::string_view line;
@@ -108,7 +108,7 @@ TEST_CASE("bad arguments get their own error and never become an event") {
   }
 }
 
-TEST_CASE("commands of the other state are refused and change nothing") {
+TEST_CASE("commands of the other state are refused and change nothing", "[F10]") {
   for (const std::string_view command :
        {"STAT", "LIST", "RETR 1", "DELE 1", "NOOP", "RSET", "TOP 1 1", "UIDL"}) {
     CAPTURE(std::string(command));
@@ -127,7 +127,7 @@ TEST_CASE("commands of the other state are refused and change nothing") {
   }
 }
 
-TEST_CASE("a line ends with CRLF or a bare LF in any split, and never with a bare CR") {
+TEST_CASE("a line ends with CRLF or a bare LF in any split, and never with a bare CR", "[F3]") {
   for (const std::string_view line_end : {"\r\n", "\n"}) {
     Dialogue dialogue = logged_in();
     const std::string command = "NOOP" + std::string(line_end);
@@ -140,6 +140,9 @@ TEST_CASE("a line ends with CRLF or a bare LF in any split, and never with a bar
   CHECK(dialogue.say("NOOP\rNOOP\r").empty());
   CHECK(is_error(dialogue.say("\n")));
   CHECK(is_error(dialogue.say("NOOP\r\r\n")));
+  // LF CR is the end of one line and the beginning of the next.
+  CHECK(dialogue.say("NOOP\n\r") == "+OK\r\n");
+  CHECK(is_error(dialogue.say("NOOP\r\n")));
 }
 
 TEST_CASE("hundreds of pipelined commands are answered in order") {
@@ -162,7 +165,7 @@ TEST_CASE("hundreds of pipelined commands are answered in order") {
   CHECK(dialogue.output() == expected);
 }
 
-TEST_CASE("the way commands arrive does not change the answers") {
+TEST_CASE("the way commands arrive does not change the answers", "[F3]") {
   const std::string wire =
       "CAPA\r\nUSER fred\r\nBAD\r\nAUTH PLAIN\r\n*\r\nUSER x\r\nPASS \r\nAUTH\r\nQUIT\r\nMORE\r\n";
   Dialogue whole;
@@ -180,7 +183,34 @@ TEST_CASE("the way commands arrive does not change the answers") {
   }
 }
 
-TEST_CASE("a million pipelined commands cost bounded memory and no stack") {
+TEST_CASE("F6: commands that fill a block of input, or cross its end, are all answered") {
+  for (std::size_t first = 4080; first <= 4104; ++first) {
+    Dialogue dialogue = logged_in();
+    ServerSession& session = dialogue.session();
+    // As it comes from a socket: what there is, as far as there is room.
+    std::string wire;
+    while (wire.size() + 6 <= first) wire += "NOOP\r\n";
+    wire += "RETR 1\r\nNOOP\r\nSTAT\r\n";
+    std::size_t answered = 0;
+    std::string_view rest = wire;
+    while (!rest.empty()) {
+      REQUIRE(session.wants_input());
+      const std::span<char> space = session.input_space();
+      REQUIRE_FALSE(space.empty());
+      const std::size_t count = rest.copy(space.data(), space.size());
+      rest.remove_prefix(count);
+      session.received(count);
+      while (const auto event = session.next_event()) {
+        ++answered;
+        session.reply_ok("");
+      }
+    }
+    CHECK(answered == 2);  // RETR and STAT
+    CHECK(dialogue.output().size() == 5 * ((first / 6) + 3));
+  }
+}
+
+TEST_CASE("F5, F7: a million pipelined commands cost bounded memory and no stack") {
   Dialogue dialogue = logged_in();
   ServerSession& session = dialogue.session();
   constexpr std::size_t kCommands = 1'000'000;
@@ -206,7 +236,7 @@ TEST_CASE("a million pipelined commands cost bounded memory and no stack") {
   CHECK(most_pending <= Limits{}.pending_output_octets + 1024);
 }
 
-TEST_CASE("commands are left unread while too much output waits") {
+TEST_CASE("F5: commands are left unread while too much output waits") {
   Dialogue dialogue = logged_in();
   ServerSession& session = dialogue.session();
   constexpr std::size_t kCommands = 20'000;
@@ -227,7 +257,7 @@ TEST_CASE("commands are left unread while too much output waits") {
   CHECK(dialogue.say("NOOP\r\n") == "+OK\r\n");
 }
 
-TEST_CASE("input is wanted until a line's worth waits behind an open command") {
+TEST_CASE("input is wanted until a line's worth waits behind an open command", "[D6]") {
   Dialogue dialogue = logged_in();
   dialogue.expect<Retr>("RETR 1\r\n");
   ServerSession& session = dialogue.session();
@@ -245,7 +275,7 @@ TEST_CASE("input is wanted until a line's worth waits behind an open command") {
   CHECK(session.pending_output_size() == 5 + fed / 6 * 5);
 }
 
-TEST_CASE("a line over the limit gets one error and ends the session, before login and after") {
+TEST_CASE("F1: a line over the limit gets one error and ends the session, before login and after") {
   Limits limits;
   limits.command_line_octets = 300;
   for (const bool after_login : {false, true}) {
@@ -277,12 +307,33 @@ TEST_CASE("an endless line stops being read before it is a burden") {
   CHECK(session.state() == State::kOver);
 }
 
-TEST_CASE("three bad commands in a row before login end the session, and nothing is echoed") {
+TEST_CASE("A9: an HTTP request ends the session at its first line, and nothing is echoed") {
+  for (const char* method : {"GET", "POST", "HEAD", "PUT", "OPTIONS", "CONNECT", "PRI"}) {
+    Dialogue dialogue;
+    const std::string last =
+        dialogue.expect_over(EndReason::kHttp, std::string(method) +
+                                                   " /<script> HTTP/1.1\r\n\r\nUSER a\r\nPASS "
+                                                   "b\r\n");
+    CHECK(last == "-ERR Unknown command\r\n");
+  }
+}
+
+TEST_CASE("A15: TLS in clear ends the session at its first octet, unanswered") {
   Dialogue dialogue;
-  const std::string last =
-      dialogue.expect_over(EndReason::kTooManyBadCommands,
-                           "GET /<script> HTTP/1.1\r\nHost: mail.example.org\r\nCookie: "
-                           "secret\r\n\r\nUSER a\r\nPASS b\r\n");
+  CHECK(dialogue.expect_over(EndReason::kTlsInClear, "\x16") == "");
+  Dialogue later;
+  CHECK(later.say("CAPA\r\n").starts_with("+OK"));
+  CHECK(later.expect_over(EndReason::kTlsInClear, "\x16\x03\x01\nUSER a\r\n") == "");
+  // In a login that has begun it is an octet like another.
+  Dialogue inside = logged_in();
+  CHECK(is_error(inside.say("\x16\r\n")));
+}
+
+TEST_CASE("A9: three bad commands in a row before login end the session, and nothing is echoed") {
+  Dialogue dialogue;
+  const std::string last = dialogue.expect_over(EndReason::kTooManyBadCommands,
+                                                "<script>\r\nHost: mail.example.org\r\nCookie: "
+                                                "secret\r\n\r\nUSER a\r\nPASS b\r\n");
   CHECK(last == "-ERR Unknown command\r\n-ERR Unknown command\r\n-ERR Unknown command\r\n");
 
   Dialogue mixed;
@@ -310,13 +361,13 @@ TEST_CASE("an error about a message that is not there is no bad command") {
   }
 }
 
-TEST_CASE("QUIT before login is answered and ends the session") {
+TEST_CASE("QUIT before login is answered and ends the session", "[F12]") {
   Dialogue dialogue;
   CHECK(dialogue.expect_over(EndReason::kQuitBeforeLogin, "quit\r\nUSER a\r\n") ==
         "+OK popbridge signing off\r\n");
 }
 
-TEST_CASE("QUIT after login asks for the update, and what follows it is ignored") {
+TEST_CASE("QUIT after login asks for the update, and what follows it is ignored", "[F12]") {
   Dialogue dialogue = logged_in();
   dialogue.expect<Quit>("QUIT\r\nDELE 1\r\n");
   ServerSession& session = dialogue.session();
@@ -328,7 +379,7 @@ TEST_CASE("QUIT after login asks for the update, and what follows it is ignored"
   CHECK(dialogue.expect_over(EndReason::kQuit) == "-ERR [SYS/TEMP] 2 messages remain\r\n");
 }
 
-TEST_CASE("complete commands are processed after the client closed, a half one is dropped") {
+TEST_CASE("M10: complete commands are processed after the client closed, a half one is dropped") {
   Dialogue dialogue = logged_in();
   ServerSession& session = dialogue.session();
   session.feed("NOOP\r\nSTAT\r\nNOOP\r\nQUI");

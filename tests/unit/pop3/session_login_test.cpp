@@ -29,7 +29,7 @@ TEST_CASE("the greeting carries no timestamp, so APOP is not offered, and no ver
   CHECK(session.wants_input());
 }
 
-TEST_CASE("CAPA names only what is true for this listener, in this state, now") {
+TEST_CASE("CAPA names only what is true for this listener, in this state, now", "[E1][F13]") {
   const std::string always =
       "TOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\n"
       "EXPIRE NEVER\r\n";
@@ -59,7 +59,7 @@ TEST_CASE("CAPA names only what is true for this listener, in this state, now") 
   }
 }
 
-TEST_CASE("what CAPA does not name is refused") {
+TEST_CASE("what CAPA does not name is refused", "[F13][F14]") {
   Dialogue no_tls({.stls_offered = false, .cleartext_login = true});
   CHECK(is_error(no_tls.say("STLS\r\n")));
   for (const std::string_view command : {"APOP fred c4c9334bac560ecc979e58001b3e22fb", "HELP",
@@ -71,7 +71,7 @@ TEST_CASE("what CAPA does not name is refused") {
   }
 }
 
-TEST_CASE("everything behind the one space of PASS is the password, and of USER the name") {
+TEST_CASE("everything behind the one space of PASS is the password, and of USER the name", "[C3]") {
   struct Row {
     std::string_view user;
     std::string_view password;
@@ -96,14 +96,14 @@ TEST_CASE("everything behind the one space of PASS is the password, and of USER 
   }
 }
 
-TEST_CASE("USER is answered the same for every name, and the last one counts") {
+TEST_CASE("USER is answered the same for every name, and the last one counts", "[F10]") {
   Dialogue dialogue;
   CHECK(dialogue.say("USER fred\r\n") == "+OK Send the password\r\n");
   CHECK(dialogue.say("USER nobody\r\n") == "+OK Send the password\r\n");
   CHECK(dialogue.expect<LoginRequest>("PASS x\r\n").user == "nobody");
 }
 
-TEST_CASE("PASS needs a USER, and uses it up") {
+TEST_CASE("PASS needs a USER, and uses it up", "[F10]") {
   Dialogue dialogue;
   CHECK(is_error(dialogue.say("PASS secret\r\n")));
   dialogue.say("USER fred\r\n");
@@ -117,7 +117,8 @@ TEST_CASE("PASS needs a USER, and uses it up") {
   dialogue.log_in();
 }
 
-TEST_CASE("empty and forbidden user names and passwords are refused without asking anybody") {
+TEST_CASE("empty and forbidden user names and passwords are refused without asking anybody",
+          "[C3][F2]") {
   for (const std::string_view command :
        {"PASS \r\n"sv, "PASS a\0b\r\n"sv, "PASS a\rb\r\n"sv, "PASS a\r\r\n"sv, "USER fr\0ed\r\n"sv,
         "USER fr\red\r\n"sv}) {
@@ -132,7 +133,7 @@ TEST_CASE("empty and forbidden user names and passwords are refused without aski
   CHECK(is_error(dialogue.say("USER \r\n")));
 }
 
-TEST_CASE("AUTH PLAIN works with and without initial response, in any case") {
+TEST_CASE("AUTH PLAIN works with and without initial response, in any case", "[D1]") {
   const std::string response = plain("\0fred\0secret"sv);
   for (const std::string_view command : {"AUTH PLAIN ", "auth plain ", "Auth Plain "}) {
     Dialogue dialogue;
@@ -162,13 +163,13 @@ TEST_CASE("AUTH LOGIN asks for both, or for the password alone") {
   CHECK(dialogue.expect<LoginRequest>(encode_base64("secret") + "\r\n").user == "fred");
 }
 
-TEST_CASE("AUTH alone lists the mechanisms") {
+TEST_CASE("AUTH alone lists the mechanisms", "[D1]") {
   Dialogue dialogue;
   CHECK(dialogue.say("AUTH\r\n") == "+OK Mechanisms follow\r\nPLAIN\r\nLOGIN\r\n.\r\n");
   CHECK(dialogue.say("AUTH \r\n") == "+OK Mechanisms follow\r\nPLAIN\r\nLOGIN\r\n.\r\n");
 }
 
-TEST_CASE("mechanisms nobody can pass on are refused, as often as a client tries them") {
+TEST_CASE("mechanisms nobody can pass on are refused, as often as a client tries them", "[D1]") {
   Dialogue dialogue;
   for (const std::string_view mechanism : {"FOO", "CRAM-MD5", "DIGEST-MD5", "NTLM", "GSSAPI"}) {
     CHECK(is_error(dialogue.say("AUTH " + std::string(mechanism) + "\r\n")));
@@ -176,7 +177,7 @@ TEST_CASE("mechanisms nobody can pass on are refused, as often as a client tries
   dialogue.log_in();
 }
 
-TEST_CASE("a cancelled or broken exchange leaves nothing half set and the session usable") {
+TEST_CASE("a cancelled or broken exchange leaves nothing half set and the session usable", "[D2]") {
   for (const std::string_view response : {"*\r\n", "!\r\n", "\r\n", "=\r\n", "AAAA\r\n"}) {
     CAPTURE(std::string(response));
     Dialogue dialogue;
@@ -196,7 +197,7 @@ TEST_CASE("a cancelled or broken exchange leaves nothing half set and the sessio
   dialogue.log_in();
 }
 
-TEST_CASE("credentials that could break a line behind us never become a login") {
+TEST_CASE("credentials that could break a line behind us never become a login", "[C1]") {
   for (const std::string_view message :
        {"\0fred\r\nA1 DELETE INBOX\0x"sv, "\0fred\0x\nA1 LOGOUT"sv, "\0fred\0x\r"sv}) {
     Dialogue dialogue;
@@ -305,7 +306,7 @@ TEST_CASE("guessed passwords end the session, other refusals do not") {
   CHECK(dialogue.expect_over(EndReason::kTooManyRefusedLogins) == "-ERR [AUTH] No\r\n");
 }
 
-TEST_CASE("pipelined commands wait for the login's result") {
+TEST_CASE("pipelined commands wait for the login's result", "[D6]") {
   Dialogue dialogue;
   dialogue.expect<LoginRequest>("USER fred\r\nPASS secret\r\nSTAT\r\nCAPA\r\nQUIT\r\n");
   CHECK(dialogue.output() == "+OK Send the password\r\n");
@@ -319,7 +320,7 @@ TEST_CASE("pipelined commands wait for the login's result") {
   CHECK(dialogue.session().state() == State::kUpdate);
 }
 
-TEST_CASE("pipelined QUIT behind a refused login quits without update") {
+TEST_CASE("pipelined QUIT behind a refused login quits without update", "[F12]") {
   Dialogue dialogue;
   dialogue.expect<LoginRequest>("USER fred\r\nPASS x\r\nQUIT\r\n");
   dialogue.session().refuse_login(ResponseCode::kAuth, "No");
@@ -327,7 +328,7 @@ TEST_CASE("pipelined QUIT behind a refused login quits without update") {
   CHECK(last.ends_with("-ERR [AUTH] No\r\n+OK popbridge signing off\r\n"));
 }
 
-TEST_CASE("octets behind a finished exchange are commands, not SASL") {
+TEST_CASE("octets behind a finished exchange are commands, not SASL", "[D6]") {
   Dialogue dialogue;
   const std::string response = plain("\0fred\0secret"sv);
   dialogue.expect<LoginRequest>("AUTH PLAIN " + response + "\r\n" + response + "\r\nSTAT\r\n");
@@ -336,7 +337,33 @@ TEST_CASE("octets behind a finished exchange are commands, not SASL") {
   CHECK(dialogue.output() == "+OK in\r\n-ERR Unknown command\r\n");
 }
 
-TEST_CASE("long SASL responses are taken up to the limit, and one octet more ends the session") {
+TEST_CASE("a token of 8 KiB is taken in either way, and no endless one", "[D4]") {
+  const std::string response = plain("\0fred\0"s + std::string(8192, 't'));
+  for (const std::string& commands :
+       {"AUTH PLAIN " + response + "\r\n", "AUTH PLAIN\r\n" + response + "\r\n"}) {
+    Dialogue dialogue;
+    CHECK(dialogue.expect<LoginRequest>(commands).password.reveal().size() == 8192);
+  }
+  for (const std::string_view start : {"AUTH PLAIN ", "AUTH PLAIN\r\n", "AUTH LOGIN\r\n"}) {
+    Dialogue dialogue;
+    ServerSession& session = dialogue.session();
+    session.feed(start);
+    static_cast<void>(session.next_event());
+    static_cast<void>(dialogue.output());
+    std::size_t fed = 0;
+    while (session.wants_input() && fed < 1'000'000) {
+      session.feed(std::string(1000, 'A'));
+      fed += 1000;
+      if (session.next_event()) break;
+    }
+    CHECK(session.state() == State::kOver);
+    CHECK(fed <= Limits{}.auth_line_octets + 2000);
+    CHECK(is_error(dialogue.output()));
+  }
+}
+
+TEST_CASE("long SASL responses are taken up to the limit, and one octet more ends the session",
+          "[D4]") {
   Limits limits;
   limits.auth_line_octets = 4000;
   const std::string fitting = plain("\0fred\0"s + std::string(2994, 'x'));

@@ -48,7 +48,7 @@ std::vector<std::string> texts(const Trace& trace, TraceDirection direction) {
 
 }  // namespace
 
-TEST_CASE("output is never cut inside a stuffed pair or the final dot's line") {
+TEST_CASE("output is never cut inside a stuffed pair or the final dot's line", "[G10]") {
   std::mt19937 random(19207);
   for (int run = 0; run < 2'000; ++run) {
     const std::string message = nasty_message(random, 60);
@@ -76,7 +76,7 @@ TEST_CASE("output is never cut inside a stuffed pair or the final dot's line") {
   }
 }
 
-TEST_CASE("output that was taken in part, even inside a unit, is cut right behind it") {
+TEST_CASE("output that was taken in part, even inside a unit, is cut right behind it", "[G10]") {
   ServerSession session = session_with_message("abc\r\n.\r\nlong line behind it");
   const std::string expected(session.pending_output(kWholeOutput));
   const std::size_t pair = expected.find("\r\n..\r\n") + 2;
@@ -122,7 +122,7 @@ TEST_CASE("output while it is made and taken by turns is the same as all at once
   }
 }
 
-TEST_CASE("a trace shows the conversation without a secret") {
+TEST_CASE("a trace shows the conversation without a secret", "[F2]") {
   const std::string secret = "hunter2";
   const std::string response = encode_base64("\0fred\0hunter2"sv);
   ServerSession session{open_policy(), Limits{.bad_commands_before_login = 100}};

@@ -49,7 +49,7 @@ std::string shown(std::string_view message, std::uint64_t lines, std::size_t siz
 
 }  // namespace
 
-TEST_CASE("TOP shows the header, the blank line and so many lines of the body") {
+TEST_CASE("TOP shows the header, the blank line and so many lines of the body", "[G9]") {
   struct Row {
     std::string_view message;
     std::uint64_t lines;
@@ -92,9 +92,9 @@ TEST_CASE("TOP is satisfied as soon as the last line went by, and lets nothing m
   CHECK(header_only.satisfied());
 }
 
-TEST_CASE("TOP of random messages does not depend on how they are cut") {
+TEST_CASE("TOP of random messages does not depend on how they are cut", "[G9][G11]") {
   std::mt19937 random(7);
-  for (int run = 0; run < 5'000; ++run) {
+  for (int run = 0; run < property_runs(5'000); ++run) {
     const std::string message = nasty_message(random, 80);
     const std::uint64_t lines = random() % 8;
     const std::string expected = expected_top(complete(message), lines);

@@ -26,6 +26,17 @@ void add_extension(X509* certificate, X509* issuer, int kind, const std::string&
   X509_EXTENSION_free(extension);
 }
 
+void add_dns_name(X509* certificate, const std::string& octets) {
+  GENERAL_NAMES* names = GENERAL_NAMES_new();
+  GENERAL_NAME* name = GENERAL_NAME_new();
+  ASN1_IA5STRING* text = ASN1_IA5STRING_new();
+  ASN1_STRING_set(text, octets.data(), static_cast<int>(octets.size()));
+  GENERAL_NAME_set0_value(name, GEN_DNS, text);
+  sk_GENERAL_NAME_push(names, name);
+  require(X509_add1_ext_i2d(certificate, NID_subject_alt_name, names, 0, 0) == 1, "name");
+  GENERAL_NAMES_free(names);
+}
+
 std::FILE* open_to_write(const std::string& file) {
   std::FILE* opened = std::fopen(file.c_str(), "we");
   require(opened != nullptr, file.c_str());
@@ -56,7 +67,11 @@ Certificate::Certificate(const std::filesystem::path& directory, const std::stri
   X509_set_issuer_name(certificate, X509_get_subject_name(signer));
   add_extension(certificate, signer, NID_basic_constraints,
                 request.is_ca ? "critical,CA:TRUE" : "critical,CA:FALSE");
-  add_extension(certificate, signer, NID_subject_alt_name, request.alternative_names);
+  if (request.raw_dns_name.empty()) {
+    add_extension(certificate, signer, NID_subject_alt_name, request.alternative_names);
+  } else {
+    add_dns_name(certificate, request.raw_dns_name);
+  }
   if (!request.is_ca) {
     add_extension(certificate, signer, NID_ext_key_usage, request.extended_key_usage);
   }

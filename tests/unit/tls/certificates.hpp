@@ -19,6 +19,7 @@ struct FreeOpenSsl {
 struct CertificateRequest {
   std::string common_name = "test";
   std::string alternative_names = "DNS:imap.example.org";  ///< openssl's syntax; empty: none
+  std::string raw_dns_name{};  ///< a dNSName of any octets, in place of alternative_names
   std::string extended_key_usage = "serverAuth";
   long valid_from = -3600;
   long valid_until = 3600;

@@ -1,4 +1,5 @@
 // How TLS connections begin, and what hostile clients make of them.
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 
 #include "tls/stream.hpp"
@@ -12,7 +13,7 @@ using test::TcpPair;
 using test::TlsEnd;
 using test::TlsFixture;
 
-TEST_CASE("TLS begins in mid-conversation with what had arrived behind the STLS line") {
+TEST_CASE("A1, A2: TLS begins in mid-conversation with what had arrived behind the STLS line") {
   TlsFixture fixture;
   {
     TcpPair pair = test::connect_pair(fixture);
@@ -39,7 +40,7 @@ TEST_CASE("TLS begins in mid-conversation with what had arrived behind the STLS 
   fixture.require_clean_end();
 }
 
-TEST_CASE("A command injected behind STLS fails the handshake and is never delivered") {
+TEST_CASE("A1, A2: A command injected behind STLS fails the handshake and is never delivered") {
   TlsFixture fixture;
   {
     TcpPair pair = test::connect_pair(fixture);
@@ -56,7 +57,7 @@ TEST_CASE("A command injected behind STLS fails the handshake and is never deliv
   fixture.require_clean_end();
 }
 
-TEST_CASE("A failed handshake says which mistake it was") {
+TEST_CASE("A15: A failed handshake says which mistake it was") {
   TlsFixture fixture;
   struct Case {
     const char* sent;
@@ -92,7 +93,7 @@ TEST_CASE("A failed handshake says which mistake it was") {
   fixture.require_clean_end();
 }
 
-TEST_CASE("TLS below 1.2 is refused on both sides") {
+TEST_CASE("A12: TLS below 1.2 is refused on both sides") {
   TlsFixture fixture;
   {
     auto old_server = fixture.server_context();
@@ -121,7 +122,7 @@ TEST_CASE("TLS below 1.2 is refused on both sides") {
   fixture.require_clean_end();
 }
 
-TEST_CASE("ALPN: pop3 and none are served, anything else is refused with its alert") {
+TEST_CASE("A8: ALPN: pop3 and none are served, anything else is refused with its alert") {
   struct Case {
     std::string offered;
     bool accepted;
@@ -158,12 +159,15 @@ TEST_CASE("ALPN: pop3 and none are served, anything else is refused with its ale
         client.shake_hands();
         return client.seen.eofs > 0;
       });
+      ERR_clear_error();
+      CHECK(SSL_do_handshake(client.ssl()) != 1);
+      CHECK(client.alert == SSL_AD_NO_APPLICATION_PROTOCOL);
     }
   }
   fixture.require_clean_end();
 }
 
-TEST_CASE("SNI carries the host name, but no IP address") {
+TEST_CASE("B11: SNI carries the host name, but no IP address") {
   struct Case {
     std::string host;
     std::string expected;
@@ -180,7 +184,7 @@ TEST_CASE("SNI carries the host name, but no IP address") {
   fixture.require_clean_end();
 }
 
-TEST_CASE("The next connection resumes the session, with TLS 1.2 and 1.3") {
+TEST_CASE("B12: The next connection resumes the session, with TLS 1.2 and 1.3") {
   const int version = GENERATE(TLS1_2_VERSION, TLS1_3_VERSION);
   TlsFixture fixture;
   {
@@ -205,8 +209,16 @@ TEST_CASE("The next connection resumes the session, with TLS 1.2 and 1.3") {
   fixture.require_clean_end();
 }
 
-TEST_CASE("A flood of KeyUpdates ends the connection; a few do not") {
-  const int updates = GENERATE(20, 3000);
+TEST_CASE("A11: A flood of KeyUpdates ends the connection; a few do not") {
+  struct Case {
+    int updates;
+    int for_each_octet;  ///< how many go with one octet of plaintext; 0: none comes in between
+    bool closed;
+  };
+  const auto c = GENERATE(values<Case>({{20, 0, false},
+                                        {3000, 0, true},
+                                        {3000, 1, false},  // no more work than plain octets are
+                                        {3000, 3, true}}));
   TlsFixture fixture;
   {
     TcpPair pair = test::connect_pair(fixture);
@@ -215,20 +227,21 @@ TEST_CASE("A flood of KeyUpdates ends the connection; a few do not") {
     RawTls client(fixture, *pair.client);
     client.connect();
     server.stream->set_reading(true);
-    for (int i = 0; i < updates; ++i) {
+    for (int i = 0; i < c.updates; ++i) {
       SSL_key_update(client.ssl(), SSL_KEY_UPDATE_REQUESTED);
       SSL_do_handshake(client.ssl());
+      if (c.for_each_octet > 0 && i % c.for_each_octet == 0) SSL_write(client.ssl(), "x", 1);
     }
     SSL_write(client.ssl(), "NOOP", 4);
     client.flush();
     fixture.run_until(
-        [&] { return server.seen.closed.has_value() || server.seen.received == "NOOP"; });
-    CHECK(server.seen.closed.has_value() == (updates == 3000));
+        [&] { return server.seen.closed.has_value() || server.seen.received.ends_with("NOOP"); });
+    CHECK(server.seen.closed.has_value() == c.closed);
   }
   fixture.require_clean_end();
 }
 
-TEST_CASE("Renegotiation by a TLS 1.2 client is refused") {
+TEST_CASE("A11: Renegotiation by a TLS 1.2 client is refused") {
   TlsFixture fixture;
   {
     TcpPair pair = test::connect_pair(fixture);
@@ -246,12 +259,13 @@ TEST_CASE("Renegotiation by a TLS 1.2 client is refused") {
       return renegotiated || SSL_get_error(client.ssl(), -1) == SSL_ERROR_SSL;
     });
     CHECK_FALSE(renegotiated);
+    CHECK(client.alert == SSL_AD_NO_RENEGOTIATION);
     CHECK(server.seen.received == "");
   }
   fixture.require_clean_end();
 }
 
-TEST_CASE("A failed connection leaves nothing behind that another one could trip over") {
+TEST_CASE("M3: A failed connection leaves nothing behind that another one could trip over") {
   TlsFixture fixture;
   {
     TlsEnd client, server;

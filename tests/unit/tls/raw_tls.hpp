@@ -20,6 +20,8 @@ class RawTls {
         ssl_(SSL_new(context_)) {
     SSL_set_bio(ssl_, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
     SSL_set_connect_state(ssl_);
+    SSL_set_msg_callback(ssl_, &RawTls::on_message);
+    SSL_set_msg_callback_arg(ssl_, this);
     transport_.set_observer(&seen);
     transport_.set_reading(true);
   }
@@ -63,8 +65,14 @@ class RawTls {
     fixture_.run_until([this] { return shake_hands(); });
   }
   Recorder seen;
+  int alert = -1;  ///< the last one received
 
  private:
+  static void on_message(int written, int, int type, const void* octets, std::size_t size, SSL*,
+                         void* self) {
+    if (written != 0 || type != SSL3_RT_ALERT || size < 2) return;
+    static_cast<RawTls*>(self)->alert = static_cast<const unsigned char*>(octets)[1];
+  }
   TlsFixture& fixture_;
   net::TcpStream& transport_;
   SSL_CTX* context_;

@@ -58,7 +58,7 @@ std::string joined(const std::vector<std::string>& records) {
 
 }  // namespace
 
-TEST_CASE("One write is cut into full records and one for the rest") {
+TEST_CASE("M1: One write is cut into full records and one for the rest") {
   TlsFixture fixture;
   {
     struct Case {
@@ -77,7 +77,8 @@ TEST_CASE("One write is cut into full records and one for the rest") {
   fixture.require_clean_end();
 }
 
-TEST_CASE("A client that asked for small records gets each write of one unit as one record") {
+TEST_CASE("A client that asked for small records gets each write of one unit as one record",
+          "[G10]") {
   TlsFixture fixture;
   {
     struct Case {

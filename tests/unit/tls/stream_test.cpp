@@ -58,7 +58,8 @@ TEST_CASE("Plaintext written before the handshake ended is queued and sent behin
   fixture.require_clean_end();
 }
 
-TEST_CASE("Octets arrive in order in both directions, whatever the sizes of writes and reads") {
+TEST_CASE(
+    "M1, M2: Octets arrive in order in both directions, whatever the sizes of writes and reads") {
   TlsFixture fixture;
   {
     TlsEnd client, server;
@@ -171,7 +172,7 @@ TEST_CASE("A stream keeps nothing of the octets that went through it") {
   fixture.require_clean_end();
 }
 
-TEST_CASE("Without room the rest stays inside, and comes first on resume without new input") {
+TEST_CASE("M1: Without room the rest stays inside, and comes first on resume without new input") {
   TlsFixture fixture;
   {
     TlsEnd client, server;
@@ -218,7 +219,7 @@ TEST_CASE("A reader that stops is felt by the writer: bounded inside, queued at 
   fixture.require_clean_end();
 }
 
-TEST_CASE("close_after_flush sends all, close_notify and FIN, also when the stream is destroyed") {
+TEST_CASE("M9: close_after_flush sends all, close_notify and FIN, also when the stream is destroyed") {
   TlsFixture fixture;
   {
     const bool destroyed = GENERATE(false, true);
@@ -289,7 +290,8 @@ TEST_CASE("close_notify is the end of input; writing back is still possible") {
   fixture.require_clean_end();
 }
 
-TEST_CASE("An end without close_notify is an error, told behind everything that arrived") {
+TEST_CASE(
+    "A14, B10: An end without close_notify is an error, told behind everything that arrived") {
   TlsFixture fixture;
   {
     const bool paused = GENERATE(false, true);
@@ -321,7 +323,7 @@ TEST_CASE("An end without close_notify is an error, told behind everything that 
   fixture.require_clean_end();
 }
 
-TEST_CASE("What is inside when the transport dies under a paused reader is delivered first") {
+TEST_CASE("M5: What is inside when the transport dies under a paused reader is delivered first") {
   TlsFixture fixture;
   {
     TcpPair pair = test::connect_pair(fixture);
@@ -352,7 +354,7 @@ TEST_CASE("What is inside when the transport dies under a paused reader is deliv
   fixture.require_clean_end();
 }
 
-TEST_CASE("A TLS stream may be destroyed or aborted in every callback") {
+TEST_CASE("M4: A TLS stream may be destroyed or aborted in every callback") {
   const int callback = GENERATE(0, 1, 2, 3, 4, 5, 6);
   const bool destroy = GENERATE(true, false);
   CAPTURE(callback, destroy);
@@ -394,7 +396,7 @@ TEST_CASE("A TLS stream may be destroyed or aborted in every callback") {
   fixture.require_clean_end();
 }
 
-TEST_CASE("TLS streams come and go in every phase without a trace") {
+TEST_CASE("M4: TLS streams come and go in every phase without a trace") {
   TlsFixture fixture;
   for (int i = 0; i < 120; ++i) {
     TlsEnd client, server;

@@ -1,0 +1,38 @@
+// Sandbox: what the process gives up for good once its listeners are bound and its keys are read.
+#pragma once
+
+#include <expected>
+#include <optional>
+#include <string>
+
+#include "app/config.hpp"
+#include "app/host.hpp"
+#include "log/log.hpp"
+
+namespace popbridge::app {
+
+/// Passwords and a private key pass through this process: no core dump, no debugger of the same
+/// user. First of all at start.
+void forbid_dumps();
+
+/// To be called before the first thread starts. Becomes the user of --user, gives up every
+/// capability, the right to gain any, and the system calls that no POP3 server makes. Says in the
+/// log how the process stands, and warns of what could not be had. The error is one line; it means
+/// that the process would go on with more rights than it was told to.
+[[nodiscard]] std::expected<void, std::string> enter_sandbox(const Config& config,
+                                                             const Values& values,
+                                                             log::Logger& logger);
+
+/// Becomes `identity` with all its ids. The error is a reason.
+[[nodiscard]] std::expected<void, std::string> become(const Identity& identity);
+
+/// Empties the calling thread's capabilities. The error is a reason.
+[[nodiscard]] std::expected<void, std::string> give_up_capabilities();
+
+/// The calling thread and those it starts get EPERM from now on for what an intruder would do next:
+/// run a program, start a process, look into another one, mount, load a kernel module, change ids
+/// (system_calls.cpp has the list, and why it forbids instead of allowing). Takes no_new_privs. The
+/// error is a reason.
+[[nodiscard]] std::expected<void, std::string> forbid_system_calls();
+
+}  // namespace popbridge::app
