@@ -21,8 +21,11 @@ void add_all(const imap::UidSet& from, imap::UidSet& to) {
 
 }  // namespace
 
-Update::Update(imap::UidSet remove, imap::UidSet mark_seen)
-    : remove_(std::move(remove)), mark_seen_(std::move(mark_seen)), remaining_(remove_.size()) {}
+Update::Update(imap::UidSet remove, imap::UidSet mark_seen, std::size_t most_found)
+    : remove_(std::move(remove)),
+      mark_seen_(std::move(mark_seen)),
+      most_found_(most_found),
+      remaining_(remove_.size()) {}
 
 void Update::start(imap::ClientSession& upstream, bool numbers_known) {
   numbers_known_ = numbers_known;
@@ -72,7 +75,7 @@ void Update::flag_and_expunge(const imap::UidSet& set, imap::ClientSession& upst
 
 void Update::enter(Step step, imap::ClientSession& upstream) {
   step_ = step;
-  found_ = imap::UidCollector(kMostFound);
+  found_ = imap::UidCollector(most_found_);
   search_failed_ = false;
   searches_ = 0;
   searches_answered_ = 0;
