@@ -127,6 +127,18 @@ std::optional<UidSet> UidSet::parse(std::string_view text) {
   return from_ranges(std::move(ranges));
 }
 
+void UidCollector::add(const UidSet& set) {
+  if (overflowed_) return;
+  const std::vector<UidSet::Range>& more = set.ranges();
+  ranges_.insert(ranges_.end(), more.begin(), more.end());
+  if (ranges_.size() <= gather_until_) return;
+  ranges_ = UidSet::from_ranges(std::move(ranges_)).ranges();
+  gather_until_ = 2 * std::max(ranges_.size(), kFirstGathering);
+  if (ranges_.size() <= most_ranges_) return;
+  overflowed_ = true;
+  ranges_ = {};
+}
+
 UidSet intersection(const UidSet& one, const UidSet& other) {
   UidSet both;
   auto left = one.ranges().begin();

@@ -50,6 +50,27 @@ class UidSet {
   std::vector<Range> ranges_;
 };
 
+/// Gathers what several answers name, in any order, in O(log n) a range: set by set a server could
+/// have each merged into all that came before. Holds twice what it is told to at most.
+class UidCollector {
+ public:
+  explicit UidCollector(std::size_t most_ranges) : most_ranges_(most_ranges) {}
+
+  void add(const UidSet& set);
+  /// More was named than may be held: what is here is not all.
+  [[nodiscard]] bool overflowed() const { return overflowed_; }
+  [[nodiscard]] UidSet set() const { return UidSet::from_ranges(ranges_); }
+
+ private:
+  /// Ranges gathered before they are put in order for the first time.
+  static constexpr std::size_t kFirstGathering = 1024;
+
+  std::size_t most_ranges_;
+  std::vector<UidSet::Range> ranges_;  ///< in any order, overlapping
+  std::size_t gather_until_ = kFirstGathering;
+  bool overflowed_ = false;
+};
+
 // Both in one pass over the ranges of the two.
 /// What is in both.
 [[nodiscard]] UidSet intersection(const UidSet& one, const UidSet& other);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "bridge/overloaded.hpp"
 
@@ -13,13 +14,18 @@ namespace {
 constexpr std::size_t kSetOctets = 900;
 
 void add_all(const imap::UidSet& from, imap::UidSet& to) {
-  for (const imap::UidSet::Range& range : from.ranges()) to.add(range.first, range.last);
+  std::vector<imap::UidSet::Range> all = to.ranges();
+  all.insert(all.end(), from.ranges().begin(), from.ranges().end());
+  to = imap::UidSet::from_ranges(std::move(all));
 }
 
 }  // namespace
 
-Update::Update(imap::UidSet remove, imap::UidSet mark_seen)
-    : remove_(std::move(remove)), mark_seen_(std::move(mark_seen)), remaining_(remove_.size()) {}
+Update::Update(imap::UidSet remove, imap::UidSet mark_seen, std::size_t most_found)
+    : remove_(std::move(remove)),
+      mark_seen_(std::move(mark_seen)),
+      most_found_(most_found),
+      remaining_(remove_.size()) {}
 
 void Update::start(imap::ClientSession& upstream, bool numbers_known) {
   numbers_known_ = numbers_known;
@@ -69,7 +75,7 @@ void Update::flag_and_expunge(const imap::UidSet& set, imap::ClientSession& upst
 
 void Update::enter(Step step, imap::ClientSession& upstream) {
   step_ = step;
-  found_ = {};
+  found_ = imap::UidCollector(most_found_);
   search_failed_ = false;
   searches_ = 0;
   searches_answered_ = 0;
@@ -130,7 +136,8 @@ void Update::on_search_result(const imap::SearchResult& result) {
   const auto sent = find_sent(*result.command);
   if (sent == sent_.end()) return;
   sent->has_result = true;
-  add_all(result.uids, found_);
+  found_.add(result.uids);
+  if (found_.overflowed()) search_failed_ = true;
 }
 
 // RFC 9738: only a part of the messages was looked at, so that a search may have missed some.
@@ -191,7 +198,7 @@ void Update::on_flight_over(imap::ClientSession& upstream) {
         break;
       }
       // Not assigned: a connection lost in between may have left some of them without their flag.
-      add_all(difference(found_, remove_), foreign_);
+      add_all(difference(found_.set(), remove_), foreign_);
       enter(Step::kFlagOnlyOurs, upstream);
       break;
     case Step::kFlagOnlyOurs:
@@ -206,7 +213,7 @@ void Update::on_flight_over(imap::ClientSession& upstream) {
 // EXPUNGE removes whatever is flagged, so it is only sent when a search has just found no flag but
 // ours.
 void Update::judge_only_ours(imap::ClientSession& upstream) {
-  if (!refused_ && search_answered() && difference(found_, remove_).empty()) {
+  if (!refused_ && search_answered() && difference(found_.set(), remove_).empty()) {
     enter(Step::kExpungeAll, upstream);
     return;
   }
@@ -225,7 +232,7 @@ bool Update::all_named_gone() const {
 }
 
 void Update::judge_expunge(imap::ClientSession& upstream) {
-  const bool not_found = search_answered() && intersection(found_, remove_).empty();
+  const bool not_found = search_answered() && intersection(found_.set(), remove_).empty();
   if (all_named_gone() || not_found) {
     remaining_ = 0;
     state_ = State::kDone;
@@ -236,7 +243,7 @@ void Update::judge_expunge(imap::ClientSession& upstream) {
 
 void Update::judge_search(imap::ClientSession& upstream) {
   const bool known = search_answered();
-  left_ = known ? intersection(found_, remove_) : remove_;
+  left_ = known ? intersection(found_.set(), remove_) : remove_;
   const bool further = left_.size() < remaining_;
   remaining_ = left_.size();
   if (left_.empty()) {  // gone, by us or by somebody else: that is what was asked for

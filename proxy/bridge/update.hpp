@@ -28,8 +28,12 @@ class Update {
     kFailed,  ///< some are not: failure() and remaining()
   };
 
+  /// What the searches of one flight may find, as ranges of UIDs: 8 MB, twice that for a moment. A
+  /// server that names more is not believed, and nothing is deleted.
+  static constexpr std::size_t kMostFound = 1'000'000;
+
   /// `remove`: to be deleted; `mark_seen`: to be flagged \Seen, disjoint from `remove`.
-  Update(imap::UidSet remove, imap::UidSet mark_seen);
+  Update(imap::UidSet remove, imap::UidSet mark_seen, std::size_t most_found = kMostFound);
 
   /// Begins, or begins again on a new connection to the same mailbox generation. `numbers_known`:
   /// on_gone() can be expected; without it the search goes out in the flight of the expunge.
@@ -90,9 +94,10 @@ class Update {
 
   imap::UidSet remove_;
   imap::UidSet mark_seen_;
+  std::size_t most_found_;
   imap::UidSet foreign_;  ///< flagged \Deleted by others, taken off for the time of our EXPUNGE
-  std::vector<imap::Uid> gone_;  ///< named by the server as expunged
-  imap::UidSet found_;           ///< what the searches of this flight found
+  std::vector<imap::Uid> gone_;            ///< named by the server as expunged
+  imap::UidCollector found_{most_found_};  ///< what the searches of this flight found
   imap::UidSet left_;  ///< ours that are still there, by the last search that was answered
   bool numbers_known_ = false;
   State state_ = State::kRunning;

@@ -42,7 +42,7 @@ void WarmIndex::start(imap::ClientSession& upstream) {
 }
 
 void WarmIndex::search_all(imap::ClientSession& upstream) {
-  all_search_ = Search{upstream.uid_search("ALL"), false, {}};
+  all_search_ = Search{upstream.uid_search("ALL"), false, imap::UidCollector(max_messages_)};
   send(all_search_->id);
 }
 
@@ -77,9 +77,8 @@ void WarmIndex::on_search_result(const imap::SearchResult& result) {
                                                                              : nullptr;
   if (search == nullptr) return;
   search->has_result = true;
-  for (const imap::UidSet::Range& range : result.uids.ranges()) {
-    search->found.add(range.first, range.last);
-  }
+  search->found.add(result.uids);
+  if (search->found.overflowed()) distrusted_ = true;
 }
 
 void WarmIndex::on_completed(const imap::Completed& completed) {
@@ -119,7 +118,7 @@ void WarmIndex::sort_rows() {
 }
 
 void WarmIndex::join_deleted() {
-  std::vector<imap::UidSet::Range> ranges = deleted_search_.found.ranges();
+  std::vector<imap::UidSet::Range> ranges = deleted_search_.found.set().ranges();
   ranges.insert(ranges.end(), flagged_.begin(), flagged_.end());
   deleted_ = imap::UidSet::from_ranges(std::move(ranges));
 }
@@ -171,7 +170,7 @@ bool WarmIndex::take_known(std::uint32_t uid, Walk& walk, MailboxSnapshot& next)
 
 // The search says which messages exist; snapshot and rows know their sizes.
 void WarmIndex::take_found(imap::ClientSession& upstream, const MailboxIndex& mailbox) {
-  const imap::UidSet& all = all_search_->found;
+  const imap::UidSet all = all_search_->found.set();
   const std::uint64_t count = all.size();
   if (count != mailbox.exists() || count > max_messages_) {
     state_ = State::kUseless;
@@ -188,7 +187,7 @@ void WarmIndex::take_found(imap::ClientSession& upstream, const MailboxIndex& ma
     }
   }
   if (!missing.empty()) {
-    ask_sizes(upstream, missing);
+    ask_sizes(upstream, missing, count);
     return;
   }
   if (walk.misnumbered && !mailbox.numbers_moved()) {
@@ -201,9 +200,10 @@ void WarmIndex::take_found(imap::ClientSession& upstream, const MailboxIndex& ma
   state_ = State::kDone;
 }
 
-void WarmIndex::ask_sizes(imap::ClientSession& upstream, const imap::UidSet& missing) {
+void WarmIndex::ask_sizes(imap::ClientSession& upstream, const imap::UidSet& missing,
+                          std::uint64_t found) {
   // Where most are missing, a listing is shorter than the question.
-  if (std::exchange(sizes_asked_, true) || missing.size() > all_search_->found.size() / 2) {
+  if (std::exchange(sizes_asked_, true) || missing.size() > found / 2) {
     state_ = State::kUseless;
     return;
   }

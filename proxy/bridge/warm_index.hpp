@@ -75,7 +75,7 @@ class WarmIndex {
   struct Search {
     imap::CommandId id;
     bool has_result = false;
-    imap::UidSet found;
+    imap::UidCollector found;  ///< at most so many as a maildrop may have
   };
 
   /// Through snapshot and rows at once.
@@ -109,13 +109,13 @@ class WarmIndex {
   void take_new();
   [[nodiscard]] bool take_known(std::uint32_t uid, Walk& walk, MailboxSnapshot& next) const;
   void take_found(imap::ClientSession& upstream, const MailboxIndex& mailbox);
-  void ask_sizes(imap::ClientSession& upstream, const imap::UidSet& missing);
+  void ask_sizes(imap::ClientSession& upstream, const imap::UidSet& missing, std::uint64_t found);
 
   SnapshotPtr snapshot_;
   std::size_t max_messages_;
   State state_ = State::kRunning;
   std::vector<imap::CommandId> sent_;  ///< not completed yet
-  Search deleted_search_;
+  Search deleted_search_{{}, false, imap::UidCollector(max_messages_)};
   std::optional<Search> all_search_;
   Witness first_;  ///< of the snapshot's messages
   Witness last_;

@@ -2,10 +2,12 @@
 
     seeds.py TARGET FOLDER
 
-writes a file for each transcript; for targets that read no conversation, nothing.
+writes a file for each transcript; for the target session_model, whose input is choices, files of
+random choices; for targets that read neither, nothing.
 """
 
 import pathlib
+import random
 import re
 import sys
 
@@ -117,6 +119,11 @@ WRITERS = {"imap_response": imap_response, "pop3_session": pop3_session, "sessio
 
 def main():
     target, folder = sys.argv[1:]
+    if target == "session_model":
+        for seed in range(150):
+            choices = random.Random(seed)
+            octets = bytes([seed % 5]) + choices.randbytes(200 + 10 * seed)
+            (pathlib.Path(folder) / f"choices_{seed}").write_bytes(octets)
     if target not in WRITERS:
         return
     for number, path in enumerate(sorted(TRANSCRIPTS.glob("*.txt"))):

@@ -201,11 +201,29 @@ void SessionWatch::check_message() {
                                     (fetch.whole || !retr) && answered_ok(fetch);
                            }),
        "No final dot without the tagged OK to a FETCH of the message", answering_.verb);
-  // A quoted string may hold escaped octets; the last line end may have been added.
+  // A quoted string may hold escaped octets.
   if (!retr || from_server_.contains("] \"") || text_.empty()) return;
-  const std::string_view but_line_end = std::string_view(text_).substr(0, text_.size() - 2);
-  hold(pop3::normalised(from_server_).contains(but_line_end), "A message is what the server sent",
-       text_);
+  hold(server_gave(found->second), "A message is what the server sent, and that one", text_);
+}
+
+/// Whether text_ stands in a FETCH of this UID, which is named before or behind it.
+bool SessionWatch::server_gave(std::uint32_t uid) const {
+  const std::string said = capitals(pop3::normalised(from_server_));
+  // The last line end may have been added.
+  const std::string text = capitals(std::string_view(text_).substr(0, text_.size() - 2));
+  const std::string name = "UID " + std::to_string(uid);
+  for (std::size_t at = said.find(text); at != std::string::npos; at = said.find(text, at + 1)) {
+    const std::size_t begin = said.rfind("FETCH (", at);
+    if (begin == std::string::npos) continue;
+    const std::size_t line_end =
+        said.find("\r\n", at + text.size() + 2);  // Domino: behind one more
+    const std::string_view before = std::string_view(said).substr(begin, at - begin);
+    const std::string_view behind =
+        std::string_view(said).substr(at + text.size()).substr(0, line_end - at - text.size());
+    if (before.contains(name) || behind.contains(name)) return true;
+    if (text.empty()) break;
+  }
+  return said.contains("UIDFETCH");
 }
 
 void SessionWatch::check_quit(std::string_view answer) const {

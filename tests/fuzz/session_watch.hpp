@@ -17,8 +17,8 @@ namespace popbridge::fuzz {
 /// Sees every octet of the client, of the server and of popbridge to both, in their order, and
 /// knows popbridge from outside only. It throws test::Broken when
 /// - an answer is no answer to the client's next command;
-/// - a final dot comes without the tagged OK to a FETCH of that message, or the message is nowhere
-///   in what the server said;
+/// - a final dot comes without the tagged OK to a FETCH of that message, or the server did not give
+///   these octets under that UID;
 /// - something is flagged or expunged before QUIT, or another message than was marked;
 /// - QUIT is answered +OK though the server did not say that anything is gone.
 /// Which UID a message number means it learns from UIDL in Dovecot's form (want_uidl()).
@@ -54,6 +54,7 @@ class SessionWatch {
   void check_change(std::string_view verb, std::string_view arguments);
   void check_message();
   void check_quit(std::string_view answer) const;
+  [[nodiscard]] bool server_gave(std::uint32_t uid) const;
   [[nodiscard]] bool answered_ok(const Fetch& fetch) const;
 
   std::string client_unread_;  ///< what popbridge has not answered

@@ -2,6 +2,7 @@
 #include "bridge/update.hpp"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -23,9 +24,9 @@ imap::UidSet uids(std::string_view text) {
 /// Starts an update; `say()` plays the server and returns what is sent next.
 struct Quit {
   explicit Quit(std::string_view remove, std::string_view capabilities = "UIDPLUS",
-                bool numbers_known = true)
+                bool numbers_known = true, std::size_t most_found = Update::kMostFound)
       : wire("OK [CAPABILITY IMAP4rev1 " + std::string(capabilities) + "] hi"),
-        update(uids(remove), {}) {
+        update(uids(remove), {}, most_found) {
     wire.say("", [](const imap::Event&) {});
     update.start(wire.engine(), numbers_known);
   }
@@ -182,4 +183,26 @@ TEST_CASE("Of several searches each must have its own result", "[H6]") {
       "t1 OK\r\nt2 OK\r\nt3 OK\r\nt4 OK\r\nt5 OK\r\n* SEARCH\r\n* SEARCH\r\nt6 OK\r\nt7 OK\r\n",
       [&](const imap::Event& event) { update.on_event(event, wire.engine()); });
   CHECK(update.state() == Update::State::kRunning);  // t7 brought none
+}
+
+TEST_CASE("Results of a search that lie between each other are put together in good time") {
+  Quit quit("5", "");
+  CHECK(quit.say("") == "t1 UID SEARCH DELETED\r\n");
+  for (std::uint32_t part = 4; part > 0; --part) {
+    std::string answer = "* SEARCH";
+    for (std::uint32_t uid = 2 * part; uid < 400'000; uid += 8) answer += ' ' + std::to_string(uid);
+    CHECK(quit.say(answer + "\r\n") == "");
+  }
+  CHECK(quit.say("t1 OK\r\n").contains(" UID STORE 2,4,6,8,10,"));
+}
+
+TEST_CASE("A server that names UIDs without end is not believed") {
+  Quit quit("5", "", true, 2000);
+  CHECK(quit.say("") == "t1 UID SEARCH DELETED\r\n");
+  for (std::uint32_t uid = 2; uid < 10'000; uid += 2) {
+    CHECK(quit.say("* SEARCH " + std::to_string(uid) + "\r\n") == "");
+  }
+  CHECK(quit.say("t1 OK\r\n") == "t2 UID STORE 5 -FLAGS.SILENT (\\Deleted)\r\n");
+  quit.say("t2 OK\r\n");
+  CHECK(quit.update.state() == Update::State::kFailed);
 }

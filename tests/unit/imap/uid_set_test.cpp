@@ -11,6 +11,7 @@
 #include "support/catch.hpp"
 
 using popbridge::imap::Uid;
+using popbridge::imap::UidCollector;
 using popbridge::imap::UidSet;
 
 TEST_CASE("a UID set reads what servers write and writes it ascending") {
@@ -149,4 +150,32 @@ TEST_CASE("Sets of very many ranges are taken apart in one pass") {
   UidSet all;
   all.add(Uid(1), Uid(800'000));
   CHECK(difference(all, odd) == even);
+}
+
+TEST_CASE("Answers that name UIDs in any order are gathered in good time") {
+  constexpr std::uint32_t kCount = 400'000;
+  UidCollector collector(kCount);
+  UidSet all;
+  for (std::uint32_t part = 4; part > 0; --part) {  // each in between what came before
+    UidSet set;
+    for (std::uint32_t uid = 2 * part; uid <= 2 * kCount; uid += 8) set.add(Uid(uid));
+    collector.add(set);
+  }
+  for (std::uint32_t uid = 2 * kCount; uid > kCount; uid -= 2) {
+    collector.add(UidSet::from_ranges({{Uid(uid), Uid(uid)}}));
+  }
+  for (std::uint32_t uid = 2; uid <= 2 * kCount; uid += 2) all.add(Uid(uid));
+  CHECK(collector.set() == all);
+  CHECK_FALSE(collector.overflowed());
+}
+
+TEST_CASE("Of more UIDs than may be held nothing is kept, and that is said") {
+  UidCollector collector(5000);
+  std::uint32_t uid = 1;
+  for (; uid < 2 * 5000; uid += 2) collector.add(UidSet::from_ranges({{Uid(uid), Uid(uid)}}));
+  CHECK_FALSE(collector.overflowed());
+  CHECK(collector.set().size() == 5000);
+  for (; uid < 2 * 15'000; uid += 2) collector.add(UidSet::from_ranges({{Uid(uid), Uid(uid)}}));
+  CHECK(collector.overflowed());
+  CHECK(collector.set().empty());
 }
