@@ -42,10 +42,6 @@ constexpr std::uint64_t kLeastMemoryLimit = 4UL * 1024 * 1024;
 constexpr seconds kLongestKeepalive = std::chrono::minutes(25);
 /// Clients wait for an answer for about a minute.
 constexpr seconds kLongestLoginDelay{30};
-/// Sessions of one address that have not logged in: enough for many devices behind one router that
-/// all come at the full minute.
-constexpr std::size_t kLoginsShare = 4;
-constexpr std::size_t kLeastLogins = 20;
 constexpr std::size_t kMostListeners = 64;
 
 /// Descriptors of one session: client, upstream, and its file with --wire-log.
@@ -522,9 +518,8 @@ void Checker::set_limits_per_address() {
   set_share(settings.max_sessions_per_address, settings.max_sessions, "max-sessions-per-address",
             settings.max_sessions, "of --max-sessions");
   const std::size_t sessions = settings.max_sessions_per_address;
-  set_share(settings.max_logins_per_address,
-            std::min(sessions, std::max(sessions / kLoginsShare, kLeastLogins)),
-            "max-logins-per-address", sessions, "sessions that one address may have");
+  set_share(settings.max_logins_per_address, sessions, "max-logins-per-address", sessions,
+            "sessions that one address may have");
 }
 
 /// A limit that cannot be more than another one.

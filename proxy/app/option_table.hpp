@@ -97,9 +97,8 @@ inline constexpr std::array kOptions = std::to_array<Option>({
      "Of these, sessions of one client address (IPv6: of one /64).", "1000, all of them"},
     {"max-logins-per-address", Group::kLimits, Form::kSingle, Scope::kEverywhere, "NUMBER",
      "Of these, sessions that have not logged in; the oldest one that does nothing makes room for "
-     "a "
-     "new one.",
-     "250, a quarter of those, at least 20"},
+     "a new one.",
+     "1000, all of those"},
     {"max-login-delay", Group::kLimits, Form::kSingle, Scope::kEverywhere, "SECONDS",
      "How long a login is held back at most after passwords of its address were refused (1, 2, 4 "
      "... seconds); 0 for not at all.",

@@ -141,18 +141,6 @@ void Admission::release(Sessions::iterator session) {
   if (counts.sessions == 0 && counts.leaving == 0) addresses_.erase(address);
 }
 
-std::optional<Admission::Goodbye> Admission::say_goodbye() {
-  const std::scoped_lock lock(mutex_);
-  if (goodbyes_ >= kMostGoodbyes) return std::nullopt;
-  ++goodbyes_;
-  return Goodbye(*this);
-}
-
-void Admission::release_goodbye() {
-  const std::scoped_lock lock(mutex_);
-  --goodbyes_;
-}
-
 std::size_t Admission::sessions() const {
   const std::scoped_lock lock(mutex_);
   return sessions_.size();
@@ -163,7 +151,7 @@ std::uint64_t Admission::admitted() const {
   return last_id_;
 }
 
-// --- Permit, Goodbye ---
+// --- Permit ---
 
 Admission::Permit::Permit(Permit&& other) noexcept
     : admission_(std::exchange(other.admission_, nullptr)), session_(other.session_) {}
@@ -178,13 +166,6 @@ bool Admission::Permit::begin_login() {
 
 void Admission::Permit::end_login(bool accepted) {
   admission_->end_login(session_, accepted);
-}
-
-Admission::Goodbye::Goodbye(Goodbye&& other) noexcept
-    : admission_(std::exchange(other.admission_, nullptr)) {}
-
-Admission::Goodbye::~Goodbye() {
-  if (admission_ != nullptr) admission_->release_goodbye();
 }
 
 }  // namespace popbridge::session

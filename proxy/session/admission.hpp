@@ -41,9 +41,6 @@ class Admission {
   /// Sessions of other workers that have been told to go and are still there; each is one session
   /// more than the limit.
   static constexpr std::size_t kMostLeaving = 32;
-  /// Refused clients that are told so with time to read it, in the whole process. Others are told
-  /// and closed at once (TcpStream::refuse()), so that a crowd of them costs no descriptors.
-  static constexpr std::size_t kMostGoodbyes = 8;
 
   explicit Admission(const Limits& limits) : limits_(limits) {}
   Admission(const Admission&) = delete;
@@ -51,8 +48,6 @@ class Admission {
   ~Admission() = default;
 
   class Permit;
-  /// One of the descriptors set aside for telling refused clients why.
-  class Goodbye;
 
   /// Names a worker for admit(). `drop` may be called until forget_worker().
   [[nodiscard]] std::size_t add_worker(Drop drop);
@@ -61,7 +56,6 @@ class Admission {
   /// Room for a session of `address` (net::Address::network()) on that worker, or what is full.
   [[nodiscard]] std::expected<Permit, Refusal> admit(std::size_t worker, const std::string& address,
                                                      Time now);
-  [[nodiscard]] std::optional<Goodbye> say_goodbye();
 
   [[nodiscard]] std::size_t sessions() const;
   /// Sessions so far.
@@ -92,7 +86,6 @@ class Admission {
   bool begin_login(Sessions::iterator session);
   void end_login(Sessions::iterator session, bool accepted);
   void release(Sessions::iterator session);
-  void release_goodbye();
 
   const Limits limits_;
   mutable std::mutex mutex_;
@@ -103,7 +96,6 @@ class Admission {
   Addresses addresses_;       ///< those with a session
   std::set<SessionId> idle_;  ///< of all addresses
   std::size_t leaving_ = 0;   ///< of all addresses
-  std::size_t goodbyes_ = 0;
 };
 
 /// What a session holds while it lives; destroying it gives the room back, however it ended.
@@ -130,21 +122,6 @@ class Admission::Permit {
 
   Admission* admission_;  ///< null: moved away
   Sessions::iterator session_;
-};
-
-class Admission::Goodbye {
- public:
-  Goodbye(Goodbye&& other) noexcept;
-  Goodbye& operator=(Goodbye&&) = delete;
-  Goodbye(const Goodbye&) = delete;
-  Goodbye& operator=(const Goodbye&) = delete;
-  ~Goodbye();
-
- private:
-  friend class Admission;
-  explicit Goodbye(Admission& admission) : admission_(&admission) {}
-
-  Admission* admission_;
 };
 
 }  // namespace popbridge::session

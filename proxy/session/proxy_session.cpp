@@ -15,6 +15,11 @@ namespace {
 /// What is read from upstream at once while it must be parsed. libuv reads up to 32 times in one
 /// turn of the loop, and a listing without end must not keep the other sessions waiting for long.
 constexpr std::size_t kParseOctets = 16 * 1024;
+/// After so much in one turn of the loop the others have theirs. Commands that a client pipelines
+/// may ask for more than a thousand times their size, and what is written to a client that has gone
+/// is taken at once until the loop has told of that.
+constexpr std::size_t kOctetsPerTurn = 512 * 1024;
+constexpr int kStepsPerTurn = 1024;
 
 /// Counted for a session besides its buffers: its objects and sockets; and for each side with TLS
 /// OpenSSL's state, with a record that is half there.
@@ -176,7 +181,9 @@ void ProxySession::pump() {
     if (client_) client_->set_read_limit(limit);
     if (upstream_) upstream_->set_read_limit(limit);
   }
-  for (bool moved = true; moved;) {
+  turn_octets_ = 0;
+  bool moved = true;
+  for (int steps = 0; moved && steps < kStepsPerTurn && turn_octets_ < kOctetsPerTurn; ++steps) {
     watch_queue();
     moved = bridge_.step(loop_.now());
     take_traces();
@@ -184,6 +191,7 @@ void ProxySession::pump() {
     moved = write_upstream() || moved;
     moved = carry_out_actions() || moved;
   }
+  has_more_to_do_ = moved;
   pumping_ = false;
   settle();
 }
@@ -204,6 +212,7 @@ bool ProxySession::write_client() {
   while (engine.pending_output_size() > 0 && !flow_.congested()) {
     const std::string_view octets = engine.pending_output(client_->write_unit());
     client_->write(octets);
+    turn_octets_ += octets.size();
     engine.consume_output(octets.size());
     moved = true;
     watch_queue();
@@ -276,7 +285,9 @@ void ProxySession::settle() {
     upstream_->set_quick_ack(securing_upstream_ ||
                              (engine != nullptr && engine->commands_in_flight() > 0));
   }
-  if (const auto deadline = bridge_.next_deadline()) {
+  if (has_more_to_do_) {
+    timer_.arm_at(loop_.now());
+  } else if (const auto deadline = bridge_.next_deadline()) {
     timer_.arm_at(*deadline);
   } else {
     timer_.cancel();

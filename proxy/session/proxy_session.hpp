@@ -160,6 +160,8 @@ class ProxySession {
   bool securing_client_ = false;
   bool securing_upstream_ = false;
   bool closing_client_ = false;
+  std::size_t turn_octets_ = 0;  ///< written to the client in this turn of the loop
+  bool has_more_to_do_ = false;  ///< in the next turn
   bool pumping_ = false;
   bool retired_ = false;
   bool given_up_ = false;

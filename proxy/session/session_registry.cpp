@@ -15,38 +15,6 @@ namespace {
 
 constexpr std::string_view kTooMany = "-ERR [SYS/TEMP] too many connections, try again later\r\n";
 
-}  // namespace
-
-/// A client that is told why it cannot come in. Destroying it drops the connection.
-class SessionRegistry::Refused final : public net::StreamObserver {
- public:
-  Refused(SessionRegistry& registry, std::unique_ptr<net::TcpStream> client,
-          Admission::Goodbye goodbye)
-      : registry_(registry), client_(std::move(client)), goodbye_(std::move(goodbye)) {
-    client_->set_observer(this);
-    client_->write(kTooMany);
-    client_->close_after_flush();
-  }
-  Refused(const Refused&) = delete;
-  Refused& operator=(const Refused&) = delete;
-  ~Refused() override = default;
-
-  std::span<char> read_space() override { return {}; }
-  void on_read(std::size_t) override {}
-  void on_eof() override {}
-  void on_written() override {}
-  void on_closed(const net::StreamError&) override {
-    registry_.refused_.remove_if([this](const Refused& other) { return &other == this; });
-  }
-
- private:
-  SessionRegistry& registry_;
-  std::unique_ptr<net::TcpStream> client_;
-  Admission::Goodbye goodbye_;
-};
-
-namespace {
-
 struct RefusalText {
   std::string_view limit;
   std::string_view flag;
@@ -195,12 +163,7 @@ void SessionRegistry::refuse(std::unique_ptr<net::TcpStream> client, ListenerKin
 }
 
 void SessionRegistry::refuse(std::unique_ptr<net::TcpStream> client, ListenerKind kind) {
-  if (kind != ListenerKind::kPlain) return;
-  if (auto goodbye = counters_.admission.say_goodbye()) {
-    refused_.emplace_back(*this, std::move(client), *std::move(goodbye));
-  } else {
-    client->refuse(kTooMany);
-  }
+  if (kind == ListenerKind::kPlain) client->refuse(kTooMany);
 }
 
 /// Asked for by the admission, perhaps on behalf of another worker.

@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <list>
 #include <memory>
 #include <string_view>
 #include <unordered_map>
@@ -82,8 +81,6 @@ class SessionRegistry {
   [[nodiscard]] std::size_t size() const { return sessions_.size(); }
 
  private:
-  class Refused;
-
   void add(std::uint64_t id, std::unique_ptr<ProxySession> session);
   void refuse(std::unique_ptr<net::TcpStream> client, ListenerKind kind,
               Admission::Refusal refusal);
@@ -105,7 +102,6 @@ class SessionRegistry {
   std::deque<std::uint64_t> starved_;   ///< in the order in which they may go on
   net::Deferred relief_;
   MemoryRelief::Listener listener_;
-  std::list<Refused> refused_;  ///< clients that are being told so
   /// For what other threads send here: expired once the registry is gone. This thread only.
   std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);
   std::size_t worker_;  ///< our name with the admission

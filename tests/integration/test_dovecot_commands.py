@@ -66,7 +66,7 @@ class Authorization(BridgedTest):
     def test_three_bad_commands_before_login_end_the_session(self):
         """F9."""
         client = self.connect(self.bridge.port())
-        client.send(b"GET / HTTP/1.1\r\nHost: mail.example.org\r\nAccept: */*\r\n"
+        client.send(b"FETCH 1\r\nHost: mail.example.org\r\nAccept: */*\r\n"
                     b"USER user1\r\nPASS secret\r\nSTAT\r\n")
         answers = client.read_to_end()
         self.assertEqual(answers.count(b"\r\n"), 3)

@@ -182,19 +182,6 @@ TEST_CASE("F8: so many may be on their way out at once, no more", "[session]") {
   CHECK(process.connect("b"));
 }
 
-TEST_CASE("a few refused clients at a time are told why", "[session]") {
-  Process process({.sessions = 1, .sessions_per_address = 1, .logins_per_address = 1});
-  std::vector<Admission::Goodbye> goodbyes;
-  for (std::size_t i = 0; i < Admission::kMostGoodbyes; ++i) {
-    auto goodbye = process.admission().say_goodbye();
-    REQUIRE(goodbye);
-    goodbyes.push_back(*std::move(goodbye));
-  }
-  CHECK_FALSE(process.admission().say_goodbye());
-  goodbyes.pop_back();
-  CHECK(process.admission().say_goodbye());
-}
-
 TEST_CASE("L3: counts are exact when several workers let in and let go at once", "[session]") {
   Admission admission({.sessions = 40, .sessions_per_address = 15, .logins_per_address = 2});
   std::atomic<unsigned> dropped{0};
