@@ -189,8 +189,9 @@ std::expected<std::shared_ptr<const ServerContext>, std::string> ServerContext::
   }
   // Ours first, but for a client without AES in hardware, which puts ChaCha20 first.
   SSL_CTX_set_options(context.get(), SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
-  // What clients send are commands and passwords: OpenSSL decrypts them in its own buffer, and frees
-  // it as it is unless told otherwise. What comes from upstream is mail, and too much for that.
+  // What clients send are commands and passwords: OpenSSL decrypts them in its own buffer, and
+  // frees it as it is unless told otherwise. What comes from upstream is mail, and too much for
+  // that.
   SSL_CTX_set_options(context.get(), SSL_OP_CLEANSE_PLAINTEXT);
   SSL_CTX_set_session_cache_mode(context.get(), SSL_SESS_CACHE_OFF);
   SSL_CTX_set_num_tickets(context.get(), kTicketsPerHandshake);

@@ -105,7 +105,8 @@ TEST_CASE("an upstream is a scheme, a host and perhaps a port", "[app]") {
   }
 }
 
-TEST_CASE("B7, J10, N13: an upstream with anything else in it is refused with the reason", "[app]") {
+TEST_CASE("B7, J10, N13: an upstream with anything else in it is refused with the reason",
+          "[app]") {
   const std::string label(64, 'a');
   std::string long_name;
   for (int i = 0; i < 100; ++i) long_name += "abc.";

@@ -172,7 +172,8 @@ TEST_CASE("A timer fires once, in order of its deadline, and not after cancel()"
   fixture.require_clean_end();
 }
 
-TEST_CASE("M12: a timer that re-arms itself for a moment past leaves room for the rest of the loop") {
+TEST_CASE(
+    "M12: a timer that re-arms itself for a moment past leaves room for the rest of the loop") {
   LoopFixture fixture;
   {
     int fired = 0;

@@ -219,7 +219,8 @@ TEST_CASE("A reader that stops is felt by the writer: bounded inside, queued at 
   fixture.require_clean_end();
 }
 
-TEST_CASE("M9: close_after_flush sends all, close_notify and FIN, also when the stream is destroyed") {
+TEST_CASE(
+    "M9: close_after_flush sends all, close_notify and FIN, also when the stream is destroyed") {
   TlsFixture fixture;
   {
     const bool destroyed = GENERATE(false, true);
