@@ -334,6 +334,8 @@ void Bridge::end_session(std::string_view reason, bool flush) {
   }
   password_ = Secret();
   fetches_.clear();
+  // The task may be somebody's reference still, so only what it pointed to has gone.
+  if (auto* const retrieving = std::get_if<Retrieving>(&task_)) retrieving->retrieval = nullptr;
   actions_.emplace_back(SessionEnded{reason, maildrop_ ? user_ : std::string(), retrieved_, topped_,
                                      octets_, deleted_, fetches_.read_ahead_octets(),
                                      fetches_.wasted_octets()});

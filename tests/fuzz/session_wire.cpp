@@ -202,6 +202,7 @@ class Session {
     for (bool moved = true; moved;) {
       hold(++rounds < kRounds, "What moves comes to rest");
       moved = bridge_->step(now_);
+      static_cast<void>(bridge_->memory_octets());
       moved = write_client() || moved;
       moved = write_upstream() || moved;
       while (std::optional<Action> action = bridge_->next_action()) {

@@ -234,6 +234,7 @@ class Player {
   void pump() {
     for (bool moved = true; moved;) {
       moved = bridge_->step(now_);
+      static_cast<void>(bridge_->memory_octets());  // as the session asks after every step
       while (bridge_->client().pending_output_size() > 0) {
         const std::string_view octets = bridge_->client().pending_output(16384);
         to_client_ += octets;

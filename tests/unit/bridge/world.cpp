@@ -200,6 +200,8 @@ class World {
   /// Steps in which octets or events move until it is the client's or the clock's turn again.
   static constexpr std::size_t kMaxRounds = 2'000'000;
   static constexpr std::uint64_t kReadAheadBudget = 700'000;
+  /// Of the bridge: the longest message, as it came and as it goes out, and what is read ahead.
+  static constexpr std::size_t kMostOctets = 4 << 20;
 
   // Now and then: what a session sees of its client's socket and of the process.
   void happen() {
@@ -230,6 +232,7 @@ class World {
     for (bool moved = true; moved && !closed_;) {
       hold(++rounds < kMaxRounds, "What moves comes to rest");
       moved = bridge_->step(now_);
+      hold(bridge_->memory_octets() < kMostOctets, "Memory is bounded");
       moved = take_client_output() || moved;
       while (std::optional<Action> action = bridge_->next_action()) carry_out(*action);
       moved = move_upstream() || moved;
