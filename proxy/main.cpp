@@ -1,4 +1,5 @@
 // popbridge: settings, then App, then the exit code.
+#include <csignal>
 #include <exception>
 #include <iostream>
 #include <string>
@@ -56,6 +57,8 @@ int serve(const app::Values& values, const app::Host& host) {
 
 int run(char* const* arguments) {
   app::forbid_dumps();
+  // "Read the certificate again", which is being done; App watches it later.
+  std::signal(SIGHUP, SIG_IGN);
   const app::Host host = app::this_host();
   const auto values = app::read_options(strings_of(arguments), strings_of(environ), host);
   if (!values) return fail(app::kExitSettings, values.error());

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <utility>
 
+#include <unistd.h>
+
 #include "app/cache.hpp"
 #include "app/certificates.hpp"
 #include "app/version.hpp"
@@ -58,9 +60,14 @@ int App::run() {
   signals_.push_back(
       std::make_unique<net::Signal>(loop, SIGTERM, [this] { on_signal("SIGTERM"); }));
   signals_.push_back(std::make_unique<net::Signal>(loop, SIGINT, [this] { on_signal("SIGINT"); }));
-  // Not the end of the process, as it would be by default, whatever there is to be read again.
-  signals_.push_back(std::make_unique<net::Signal>(
-      loop, SIGHUP, [this] { reload_certificate(config_, logger_); }));
+  // The terminal it runs in was closed; or, for a service, what there is to be read again.
+  signals_.push_back(std::make_unique<net::Signal>(loop, SIGHUP, [this] {
+    if (::isatty(STDIN_FILENO) != 0) {
+      on_signal("SIGHUP");
+    } else {
+      reload_certificate(config_, logger_);
+    }
+  }));
   for (std::size_t i = 1; i < workers_.size(); ++i) workers_[i]->start();
   net::hold_ending_signals(false);
   log_start();

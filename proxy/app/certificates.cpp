@@ -1,5 +1,6 @@
 #include "app/certificates.hpp"
 
+#include <exception>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -27,6 +28,30 @@ std::optional<Notice> trouble_with(const tls::ServerContext& context, const std:
                             .field("reason", problem)};
 }
 
+void reload(const Config& config, log::Logger& logger) {
+  if (!config.session.listener_tls) {
+    logger.write(
+        Level::kInfo,
+        Line("nothing-to-reload")
+            .field("advice", "certificates are read again; other settings take a restart"));
+    return;
+  }
+  auto listener = tls::ServerContext::make(config.certificate_file, config.key_file);
+  if (!listener) {
+    logger.write(Level::kWarning,
+                 Line("certificate-not-reloaded")
+                     .field("advice",
+                            "the old one stays in use; the files must be readable for "
+                            "the user that popbridge runs as")
+                     .field("reason", listener.error()));
+    return;
+  }
+  const auto notice = trouble_with(**listener, config.certificate_file);
+  config.session.listener_tls->replace(*std::move(listener));
+  logger.write(Level::kInfo, Line("certificate-reloaded").field("file", config.certificate_file));
+  if (notice) logger.write(notice->level, notice->line);
+}
+
 }  // namespace
 
 std::expected<void, std::string> load_tls(Config& config, const Values& values) {
@@ -50,28 +75,11 @@ std::expected<void, std::string> load_tls(Config& config, const Values& values) 
   return {};
 }
 
-void reload_certificate(const Config& config, log::Logger& logger) {
-  if (!config.session.listener_tls) {
-    logger.write(
-        Level::kInfo,
-        Line("nothing-to-reload")
-            .field("advice", "certificates are read again; other settings take a restart"));
-    return;
+void reload_certificate(const Config& config, log::Logger& logger) noexcept {
+  try {
+    reload(config, logger);
+  } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): no memory; the old one stays
   }
-  auto listener = tls::ServerContext::make(config.certificate_file, config.key_file);
-  if (!listener) {
-    logger.write(Level::kWarning,
-                 Line("certificate-not-reloaded")
-                     .field("advice",
-                            "the old one stays in use; the files must be readable for "
-                            "the user that popbridge runs as")
-                     .field("reason", listener.error()));
-    return;
-  }
-  const auto notice = trouble_with(**listener, config.certificate_file);
-  config.session.listener_tls->replace(*std::move(listener));
-  logger.write(Level::kInfo, Line("certificate-reloaded").field("file", config.certificate_file));
-  if (notice) logger.write(notice->level, notice->line);
 }
 
 }  // namespace popbridge::app

@@ -16,6 +16,6 @@ namespace popbridge::app {
 
 /// SIGHUP: handshakes that begin from now on find certificate and key as the files are now. If
 /// those cannot be used all goes on with the old ones. Says in the log which of the two.
-void reload_certificate(const Config& config, log::Logger& logger);
+void reload_certificate(const Config& config, log::Logger& logger) noexcept;
 
 }  // namespace popbridge::app

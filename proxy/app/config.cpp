@@ -459,9 +459,14 @@ void Checker::check_memory() {
   if (given("memory-limit") == nullptr) {
     const std::uint64_t parts = 2 * (config_.cache_memory + settings.read_ahead_total_octets);
     const std::uint64_t needed = settings.max_sessions * kMemoryPerSession + parts + turns;
-    limit = std::max(kDefaultMemoryLimit, needed);
+    // What was not given gives way below, the cache down to an eighth.
+    const std::uint64_t cache = given("cache-memory") ? config_.cache_memory : 0;
+    const std::uint64_t ahead = given("read-ahead-total") ? settings.read_ahead_total_octets : 0;
+    const std::uint64_t sessions = given("max-sessions") ? settings.max_sessions : 1;
+    const std::uint64_t least =
+        (sessions * kMemoryPerSession + 2 * (cache + ahead) + turns) / 7 * 8;
     // Of a machine or container that has less, half: the rest is the kernel's, and the program.
-    if (needed < host_.memory / 2) limit = std::min(limit, host_.memory / 2);
+    limit = std::min(std::max(kDefaultMemoryLimit, needed), std::max(host_.memory / 2, least));
   }
   const auto fit = [&](auto& part, std::string_view name, std::uint64_t most) {
     if (part <= most) return;

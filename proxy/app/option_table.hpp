@@ -94,11 +94,12 @@ inline constexpr std::array kOptions = std::to_array<Option>({
      "Sessions open at the same time in the whole process.",
      "1000, or fewer if RLIMIT_NOFILE allows fewer"},
     {"max-sessions-per-address", Group::kLimits, Form::kSingle, Scope::kEverywhere, "NUMBER",
-     "Of these, sessions of one client address (IPv6: of one /64).", "1000, all of them"},
+     "Of these, sessions of one client address (IPv6: of one /64).",
+     "1000, that is --max-sessions"},
     {"max-logins-per-address", Group::kLimits, Form::kSingle, Scope::kEverywhere, "NUMBER",
      "Of these, sessions that have not logged in; the oldest one that does nothing makes room for "
      "a new one.",
-     "1000, all of those"},
+     "1000, that is --max-sessions-per-address"},
     {"max-login-delay", Group::kLimits, Form::kSingle, Scope::kEverywhere, "SECONDS",
      "How long a login is held back at most after passwords of its address were refused (1, 2, 4 "
      "... seconds); 0 for not at all.",

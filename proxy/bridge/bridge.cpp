@@ -77,7 +77,7 @@ std::size_t Bridge::memory_octets() const {
   std::size_t octets = client_.memory_octets() + fetches_.anonymous_octets();
   if (upstream_) octets += upstream_->memory_octets();
   if (opening_) octets += opening_->memory_octets();
-  if (maildrop_) octets += maildrop_->memory_octets();
+  octets += maildrop_octets();
   const auto* const retrieving = std::get_if<Retrieving>(&task_);
   if (retrieving != nullptr && retrieving->retrieval != nullptr) {
     octets += retrieving->retrieval->staged_octets();
@@ -162,12 +162,17 @@ std::optional<Time> Bridge::upstream_deadline() const {
   // A connection that has not been heard of for long may be dead: then there is time for another.
   const Time patience =
       upstream_suspect_ ? settings_.upstream_timeout / 2 : settings_.upstream_timeout;
-  const auto* updating = std::get_if<Updating>(&task_);
-  const Time more =
-      updating == nullptr
-          ? Time{0}
-          : static_cast<Time::rep>(updating->update.to_remove().size()) * kPatiencePerRemoval;
-  return more + std::min(upstream_activity_ + patience, work_started_ + settings_.upstream_timeout);
+  return std::min(upstream_activity_ + patience + more_for_removals(), work_deadline());
+}
+
+Time Bridge::more_for_removals() const {
+  const auto* const updating = std::get_if<Updating>(&task_);
+  if (updating == nullptr) return Time{0};
+  return static_cast<Time::rep>(updating->update.to_remove().size()) * kPatiencePerRemoval;
+}
+
+Time Bridge::work_deadline() const {
+  return work_started_ + settings_.upstream_timeout + more_for_removals();
 }
 
 // While a client logs in, or its command waits for a second connection.
@@ -182,7 +187,7 @@ Time Bridge::opening_deadline() const {
       establishing_ ? settings_.connect_timeout : std::max(settings_.connect_timeout, half);
   const Time deadline = logged_in ? upstream_activity_ + half : opening_started_ + patience;
   if (std::holds_alternative<LoggingIn>(task_)) return deadline;
-  return std::min(deadline, work_started_ + settings_.upstream_timeout);
+  return std::min(deadline, work_deadline());
 }
 
 std::string_view Bridge::upstream_timeout_reason() const {
@@ -269,14 +274,15 @@ void Bridge::check_client_deadlines() {
   } else if (const auto writing = write_deadline(); writing && now_ >= *writing) {
     end_session("write-timeout", false);
   } else if (const auto deadline = client_deadline(); deadline && now_ >= *deadline) {
-    // RFC 1939 section 3: the autologout timer closes without removing and without an answer.
-    // Before login there may be the answer to a PASS that took the server too long: it still goes.
+    // RFC 1939 section 3: the autologout timer closes without removing and without an
+    // answer. Before login there may be the answer to a PASS that took the server too
+    // long: it still goes.
     end_session(maildrop_ ? "idle-timeout" : "login-timeout", !maildrop_);
   }
 }
 
-/// A command of the client that needs the server begins: it waits so long and no longer, a second
-/// connection included.
+/// A command of the client that needs the server begins: it waits so long and no longer,
+/// a second connection included.
 void Bridge::begin_work() {
   reconnected_ = false;
   work_started_ = now_;
@@ -349,8 +355,8 @@ bool Bridge::may_keep_upstream() const {
 }
 
 std::optional<KeptMailbox> Bridge::mailbox_to_keep() {
-  // Known numbers say that nothing moved while the mailbox was opened. With exact sizes that were
-  // learned the next listing is another.
+  // Known numbers say that nothing moved while the mailbox was opened. With exact sizes
+  // that were learned the next listing is another.
   const bool as_opened = !mailbox_moved_ && sequence_map_.known() &&
                          maildrop_->mailbox_size() == exists_ && exists_ > 0;
   if (!as_opened || !learned_.empty()) return std::nullopt;

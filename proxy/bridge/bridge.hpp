@@ -107,6 +107,10 @@ class Bridge {
   /// Octets of memory that the session's buffers and lists take, without what is read ahead, which
   /// its budget counts.
   [[nodiscard]] std::size_t memory_octets() const;
+  /// The list of messages in it.
+  [[nodiscard]] std::size_t maildrop_octets() const {
+    return maildrop_ ? maildrop_->memory_octets() : 0;
+  }
   /// Memory is short: answers are made in small steps.
   void set_thrifty(bool on) { step_octets_ = on ? kThriftyStepOctets : kStepOctets; }
 
@@ -205,6 +209,9 @@ class Bridge {
   [[nodiscard]] bool held() const;
   [[nodiscard]] std::optional<Time> upstream_deadline() const;
   [[nodiscard]] Time opening_deadline() const;
+  /// When the client has waited long enough for its command, a second connection included.
+  [[nodiscard]] Time work_deadline() const;
+  [[nodiscard]] Time more_for_removals() const;
   [[nodiscard]] std::string_view upstream_timeout_reason() const;
   [[nodiscard]] std::optional<Time> client_deadline() const;
   [[nodiscard]] std::optional<Time> write_deadline() const;

@@ -100,7 +100,7 @@ void Bridge::upstream_lost(const std::string& reason) {
   const bool was_ready = link_ == Link::kReady;
   const bool reached =
       was_ready || (opening_ && opening_->phase() >= UpstreamOpening::Phase::kLogin);
-  if (!reached && !reused_) actions_.emplace_back(UpstreamUnreachable{reason});
+  if (!reached && !reused_ && !starved_) actions_.emplace_back(UpstreamUnreachable{reason});
   drop_upstream(false);
   if (std::exchange(reused_, false)) {
     const Time begun = opening_started_;  // the client has been waiting since then
@@ -110,8 +110,7 @@ void Bridge::upstream_lost(const std::string& reason) {
   }
   if (!std::holds_alternative<LoggingIn>(task_)) actions_.emplace_back(UpstreamTrouble{reason});
   // What was begun on a connection that had worked is begun again once, on another one.
-  const bool again =
-      was_ready && !reconnected_ && now_ < work_started_ + settings_.upstream_timeout;
+  const bool again = was_ready && !reconnected_ && now_ < work_deadline();
   if (auto* retrieving = std::get_if<Retrieving>(&task_)) {
     // What was read ahead for its sake is gone with the connection.
     if (retrieving->retrieval == nullptr) make_retrieval(*retrieving);

@@ -32,7 +32,7 @@ bool Maildrop::is_known(pop3::MessageNumber number) const {
 }
 
 bool Maildrop::is_live(pop3::MessageNumber number) const {
-  return is_known(number) && !marked(deleted_, number.value());
+  return is_known(number) && !deleted_.has(number);
 }
 
 std::size_t Maildrop::index_of(pop3::MessageNumber number) const {
@@ -50,68 +50,58 @@ std::uint64_t Maildrop::octets(pop3::MessageNumber number) const {
   return mailbox_->octets(index_of(number));
 }
 
-void Maildrop::mark(Marks& marks, std::uint32_t number) const {
-  if (marks.empty()) marks.resize(capacity_);
-  marks[number - 1] = true;
-}
-
 void Maildrop::mark_deleted(pop3::MessageNumber number) {
   assert(is_live(number));
-  mark(deleted_, number.value());
+  deleted_.set(number, capacity_);
   --live_count_;
   live_octets_ -= octets(number);
 }
 
 void Maildrop::mark_retrieved(pop3::MessageNumber number) {
   assert(is_known(number));
-  mark(retrieved_, number.value());
+  retrieved_.set(number, capacity_);
 }
 
 void Maildrop::mark_undelivered(pop3::MessageNumber number) {
   assert(is_known(number));
-  mark(undelivered_, number.value());
+  undelivered_.set(number, capacity_);
 }
 
 void Maildrop::unmark_all() {
-  for (std::uint32_t number = 1; number <= deleted_.size(); ++number) {
-    if (!marked(deleted_, number)) continue;
+  deleted_.for_each([this](pop3::MessageNumber number) {
     ++live_count_;
-    live_octets_ += octets(pop3::MessageNumber(number));
-  }
-  deleted_ = {};
+    live_octets_ += octets(number);
+  });
+  deleted_.clear();
 }
 
 Maildrop Maildrop::without_marks() const {
   Maildrop fresh = *this;
   fresh.unmark_all();
-  fresh.retrieved_ = {};
-  fresh.undelivered_ = {};
+  fresh.retrieved_.clear();
+  fresh.undelivered_.clear();
   return fresh;
 }
 
 imap::UidSet Maildrop::deleted() const {
   imap::UidSet set;
-  for (std::uint32_t number = 1; number <= deleted_.size(); ++number) {
-    if (marked(deleted_, number)) set.add(uid(pop3::MessageNumber(number)));
-  }
+  deleted_.for_each([&](pop3::MessageNumber number) { set.add(uid(number)); });
   return set;
 }
 
 imap::UidSet Maildrop::deleted_undelivered() const {
   imap::UidSet set;
-  for (std::uint32_t value = 1; value <= undelivered_.size(); ++value) {
-    const pop3::MessageNumber number(value);
-    if (is_undelivered(number) && !is_live(number)) set.add(uid(number));
-  }
+  undelivered_.for_each([&](pop3::MessageNumber number) {
+    if (is_undelivered(number) && deleted_.has(number)) set.add(uid(number));
+  });
   return set;
 }
 
 imap::UidSet Maildrop::retrieved_and_kept() const {
   imap::UidSet set;
-  for (std::uint32_t number = 1; number <= retrieved_.size(); ++number) {
-    if (!marked(retrieved_, number) || marked(deleted_, number)) continue;
-    set.add(uid(pop3::MessageNumber(number)));
-  }
+  retrieved_.for_each([&](pop3::MessageNumber number) {
+    if (!deleted_.has(number)) set.add(uid(number));
+  });
   return set;
 }
 

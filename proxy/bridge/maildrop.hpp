@@ -1,11 +1,13 @@
 // Maildrop: the messages of one POP3 session, frozen at login (RFC 1939 section 4).
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
 #include "bridge/mailbox_snapshot.hpp"
+#include "bridge/message_marks.hpp"
 #include "imap/uid.hpp"
 #include "imap/uid_set.hpp"
 #include "pop3/message_number.hpp"
@@ -40,7 +42,7 @@ class Maildrop {
   // The rest requires is_known(number).
   /// Neither marked deleted nor sent whole by RETR.
   [[nodiscard]] bool is_wanted(pop3::MessageNumber number) const {
-    return !marked(deleted_, number.value()) && !marked(retrieved_, number.value());
+    return !deleted_.has(number) && !retrieved_.has(number);
   }
   [[nodiscard]] imap::Uid uid(pop3::MessageNumber number) const;
   [[nodiscard]] std::uint64_t octets(pop3::MessageNumber number) const;
@@ -52,14 +54,16 @@ class Maildrop {
   void mark_undelivered(pop3::MessageNumber number);
   /// Such a failure, and no RETR since that sent it whole.
   [[nodiscard]] bool is_undelivered(pop3::MessageNumber number) const {
-    return marked(undelivered_, number.value()) && !marked(retrieved_, number.value());
+    return undelivered_.has(number) && !retrieved_.has(number);
   }
   /// RSET: nothing is marked deleted any more.
   void unmark_all();
   /// Octets of memory it takes, the snapshot included, whoever else shares it.
   [[nodiscard]] std::size_t memory_octets() const {
-    return (mailbox_ ? mailbox_->memory() : 0) + shown_before_hidden_.capacity() * 4 +
-           (deleted_.capacity() + retrieved_.capacity()) / 8;
+    // What others show too is counted once by all of them together.
+    const auto sharers = static_cast<std::size_t>(std::max(1L, mailbox_.use_count()));
+    return (mailbox_ ? mailbox_->memory() / sharers : 0) + shown_before_hidden_.capacity() * 4 +
+           deleted_.memory_octets() + retrieved_.memory_octets() + undelivered_.memory_octets();
   }
   /// The same messages for a session that has done nothing yet.
   [[nodiscard]] Maildrop without_marks() const;
@@ -71,12 +75,6 @@ class Maildrop {
   [[nodiscard]] imap::UidSet retrieved_and_kept() const;
 
  private:
-  /// One bit for each number; empty while none is set.
-  using Marks = std::vector<bool>;
-  [[nodiscard]] bool marked(const Marks& marks, std::uint32_t number) const {
-    return !marks.empty() && marks[number - 1];
-  }
-  void mark(Marks& marks, std::uint32_t number) const;
   /// Where a number is in the snapshot.
   [[nodiscard]] std::size_t index_of(pop3::MessageNumber number) const;
 
@@ -86,9 +84,9 @@ class Maildrop {
   std::uint32_t capacity_ = 0;
   std::uint32_t live_count_ = 0;
   std::uint64_t live_octets_ = 0;
-  Marks deleted_;
-  Marks retrieved_;
-  Marks undelivered_;
+  MessageMarks deleted_;
+  MessageMarks retrieved_;
+  MessageMarks undelivered_;
 };
 
 }  // namespace popbridge::bridge

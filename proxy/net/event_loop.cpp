@@ -150,6 +150,8 @@ void EventLoop::Core::close_own_handles() {
 EventLoop::EventLoop() : core_(std::make_unique<Core>()) {}
 
 EventLoop::~EventLoop() {
+  // Only when its owner could not be made to the end.
+  if (!core_->closed) static_cast<void>(close());
   assert(core_->closed);
   // Handles that are still open point into the loop: better lost than used after the end.
   if (!core_->closed) static_cast<void>(core_.release());

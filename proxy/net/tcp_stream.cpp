@@ -174,7 +174,8 @@ void TcpStream::Core::read_done(ssize_t count) {
     sync_reading();
   } else if (count == UV_EOF) {
     // libuv takes every hang-up behind a short read for an end of input, without asking the kernel:
-    // a client that is gone would look like one that still waits for its answer.
+    // a client that is gone would look like one that still waits for its answer. (An error that the
+    // kernel only noted, such as an old ICMP message, may come along: safe, and rare.)
     if (const int error = pending_error(descriptor_of(tcp)); error != 0) {
       die(failure_.value_or(error_text(-error)));
     } else {

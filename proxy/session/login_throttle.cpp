@@ -72,9 +72,14 @@ LoginThrottle::Time LoginThrottle::earliest(const Attempt& attempt, Time now) {
   if (const auto* user = users_.find(attempt.user_, now)) {
     // What is refused while this one waits does not make it wait longer.
     const Time waited_for = std::min(user->last, attempt.began_);
-    time = std::max(time, waited_for + delay(user->refusals, kLongestOfUser));
-    time = std::max(time, user->not_before);
-    if (user->under_way >= kUnderWayOfUser) time = std::max(time, now + kAskAgain);
+    Time of_user = std::max(waited_for + delay(user->refusals, kLongestOfUser), user->not_before);
+    if (user->under_way >= kUnderWayOfUser) of_user = std::max(of_user, now + kAskAgain);
+    // However many others guess: from where nobody has, nobody waits longer for them.
+    const auto* address = addresses_.find(attempt.address_, now);
+    if (address == nullptr || address->refusals == 0) {
+      of_user = std::min(of_user, attempt.began_ + kLongestOfUser);
+    }
+    time = std::max(time, of_user);
   }
   return time;
 }

@@ -26,9 +26,10 @@ class MemoryShare {
   /// `reserve`: kReserveOctets.
   explicit MemoryShare(bridge::MemoryClaim reserve) : claim_(std::move(reserve)) {}
 
-  /// To be told what is held, after every turn.
-  void update(std::size_t octets) {
-    held_ = octets;
+  /// To be told what is held, after every turn. `lasting`: the part of it that stays as it is
+  /// however much is read and written, the list of messages; waiting would not make it less.
+  void update(std::size_t octets, std::size_t lasting) {
+    held_ = octets - std::min(octets, lasting);
     // In steps, so that what hardly changes touches nothing that threads share.
     claim_.resize(std::max(kReserveOctets, (octets + kStepOctets - 1) / kStepOctets * kStepOctets));
   }

@@ -18,8 +18,8 @@ constexpr std::size_t kParseOctets = 16 * 1024;
 /// After so much in one turn of the loop the others have theirs. Commands that a client pipelines
 /// may ask for more than a thousand times their size, and what is written to a client that has gone
 /// is taken at once until the loop has told of that.
-constexpr std::size_t kOctetsPerTurn = 512 * 1024;
-constexpr int kStepsPerTurn = 1024;
+constexpr std::size_t kOctetsPerTurn = 4 * 1024 * 1024;
+constexpr std::size_t kStepsPerTurn = 4096;
 
 /// Counted for a session besides its buffers: its objects and sockets; and for each side with TLS
 /// OpenSSL's state, with a record that is half there.
@@ -181,9 +181,9 @@ void ProxySession::pump() {
     if (client_) client_->set_read_limit(limit);
     if (upstream_) upstream_->set_read_limit(limit);
   }
-  turn_octets_ = 0;
+  if (std::exchange(turn_, loop_.now()) != loop_.now()) turn_steps_ = turn_octets_ = 0;
   bool moved = true;
-  for (int steps = 0; moved && steps < kStepsPerTurn && turn_octets_ < kOctetsPerTurn; ++steps) {
+  for (; moved && turn_steps_ < kStepsPerTurn && turn_octets_ < kOctetsPerTurn; ++turn_steps_) {
     watch_queue();
     moved = bridge_.step(loop_.now());
     take_traces();
@@ -248,7 +248,7 @@ void ProxySession::count_memory() {
   std::size_t octets = kSessionOctets + tls_sides * kTlsOctets + bridge_.memory_octets();
   if (client_) octets += client_->memory_bytes();
   if (upstream_) octets += upstream_->memory_bytes();
-  memory_.update(octets);
+  memory_.update(octets, bridge_.maildrop_octets());
   note_starved(memory_.starved() && !bridge_.over());
 }
 
@@ -344,6 +344,7 @@ bool ProxySession::take_kept_upstream() {
   auto kept = pool_.take(bridge_.user(), bridge_.password());
   if (!kept) return false;
   upstream_ = std::move(kept->stream);
+  upstream_since_ = kept->since;
   upstream_->set_observer(&upstream_side_);
   if (wire_log_) kept->engine.enable_trace();
   bridge_.upstream_reused(std::move(kept->engine), std::move(kept->mailbox));
@@ -387,6 +388,7 @@ void ProxySession::on_upstream_connected(
     bridge_.upstream_lost(connected.error());
   } else {
     upstream_ = std::move(*connected);
+    upstream_since_ = loop_.now();
     upstream_->set_observer(&upstream_side_);
     bridge_.upstream_connected(random_tag_prefix());
     if (wire_log_ && bridge_.upstream() != nullptr) bridge_.upstream()->enable_trace();
@@ -427,8 +429,9 @@ void ProxySession::perform(bridge::KeepUpstream& action) {
   action.engine.disable_trace();
   upstream_->set_reading(false);
   upstream_->set_observer(nullptr);
-  pool_.keep(action.user, action.password,
-             {std::move(upstream_), std::move(action.engine), std::move(action.mailbox)});
+  pool_.keep(
+      action.user, action.password,
+      {std::move(upstream_), std::move(action.engine), std::move(action.mailbox), upstream_since_});
 }
 
 /// All that is pending, congested or not: bounded by what one step makes.

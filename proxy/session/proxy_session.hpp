@@ -145,8 +145,9 @@ class ProxySession {
   bridge::Bridge bridge_;
   ClientSide client_side_{*this};
   UpstreamSide upstream_side_{*this};
-  std::unique_ptr<net::ByteStream> client_;    ///< null once it is closed
-  std::unique_ptr<net::ByteStream> upstream_;  ///< null while there is none
+  std::unique_ptr<net::ByteStream> client_;     ///< null once it is closed
+  std::unique_ptr<net::ByteStream> upstream_;   ///< null while there is none
+  std::chrono::milliseconds upstream_since_{};  ///< its connection's beginning
   std::unique_ptr<net::Connector> connector_;
   std::unique_ptr<log::WireLog> wire_log_;
   net::Timer timer_;
@@ -160,7 +161,11 @@ class ProxySession {
   bool securing_client_ = false;
   bool securing_upstream_ = false;
   bool closing_client_ = false;
-  std::size_t turn_octets_ = 0;  ///< written to the client in this turn of the loop
+  /// The turn of the loop, by its time, with the steps made and the octets written to the client in
+  /// it: many reads may come in one.
+  std::chrono::milliseconds turn_{};
+  std::size_t turn_steps_ = 0;
+  std::size_t turn_octets_ = 0;
   bool has_more_to_do_ = false;  ///< in the next turn
   bool pumping_ = false;
   bool retired_ = false;

@@ -131,7 +131,9 @@ void SessionRegistry::await_memory(std::uint64_t id) {
 /// On any thread. Without memory for that the next relief tells, or their deadline ends the wait.
 void SessionRegistry::pass_relief_on() noexcept {
   try {
-    loop_.post([this] { relief_.schedule(); });
+    loop_.post([this, alive = std::weak_ptr<const bool>(alive_)] {
+      if (!alive.expired()) relief_.schedule();
+    });
   } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch)
   }
 }

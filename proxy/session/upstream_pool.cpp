@@ -1,5 +1,6 @@
 #include "session/upstream_pool.hpp"
 
+#include <algorithm>
 #include <exception>
 #include <utility>
 
@@ -86,7 +87,7 @@ void UpstreamPool::keep(const std::string& user, const Secret& password,
   const std::uint64_t octets =
       kConnectionOctets + (connection.mailbox ? connection.mailbox->maildrop.memory_octets() : 0);
   auto claim = bridge::MemoryClaim::admitted(memory_, octets);
-  if (!claim) {
+  if (!claim || ends(connection) <= loop_.now()) {
     say_goodbye(connection);
     return;
   }
@@ -97,10 +98,15 @@ void UpstreamPool::keep(const std::string& user, const Secret& password,
   arm();
 }
 
+std::chrono::milliseconds UpstreamPool::ends(const UpstreamConnection& connection) const {
+  return std::min<std::chrono::milliseconds>(loop_.now() + keep_for_,
+                                             connection.since + kLongestLife);
+}
+
 void UpstreamPool::add(const std::string& user, const Secret& password, bridge::MemoryClaim claim,
                        UpstreamConnection connection) {
   std::list<Kept> fresh;
-  fresh.emplace_back(*this, user, hash_.of(user, password.reveal()), loop_.now() + keep_for_,
+  fresh.emplace_back(*this, user, hash_.of(user, password.reveal()), ends(connection),
                      std::move(claim), std::move(connection));
   by_user_.emplace(user, fresh.begin());
   kept_.splice(kept_.end(), fresh);
@@ -111,6 +117,10 @@ std::optional<UpstreamConnection> UpstreamPool::take(const std::string& user,
   const auto found = by_user_.find(user);
   if (found == by_user_.end()) return std::nullopt;
   const Place place = found->second;
+  if (place->until() <= loop_.now()) {
+    drop(place, true);
+    return std::nullopt;
+  }
   if (!tls::KeyedHash::equal(place->digest(), hash_.of(user, password.reveal()))) {
     return std::nullopt;
   }

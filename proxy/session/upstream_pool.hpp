@@ -27,6 +27,7 @@ struct UpstreamConnection {
   std::unique_ptr<net::ByteStream> stream;
   imap::ClientSession engine;
   std::optional<bridge::KeptMailbox> mailbox;
+  std::chrono::milliseconds since;  ///< loop time of its beginning, which its login soon followed
 };
 
 /// One per worker, on its thread. Holds at most one connection a user, only for so long, and only
@@ -34,6 +35,9 @@ struct UpstreamConnection {
 /// is kept, only a keyed hash.
 class UpstreamPool {
  public:
+  /// However often it is used: then the server is asked about the password again.
+  static constexpr std::chrono::hours kLongestLife{1};
+
   /// `keep_for`: 0 keeps nothing. `limit`: connections at most; the oldest goes first. Without
   /// `memory` for it a connection is closed. References must outlive the pool.
   UpstreamPool(net::EventLoop& loop, const tls::KeyedHash& hash, std::chrono::milliseconds keep_for,
@@ -58,6 +62,7 @@ class UpstreamPool {
 
   void add(const std::string& user, const Secret& password, bridge::MemoryClaim claim,
            UpstreamConnection connection);
+  [[nodiscard]] std::chrono::milliseconds ends(const UpstreamConnection& connection) const;
   void drop(Place place, bool goodbye) noexcept;
   void on_time() noexcept;
   void arm() noexcept;

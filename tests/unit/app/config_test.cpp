@@ -407,6 +407,11 @@ TEST_CASE("L1: --memory-limit holds the cache, what is read ahead and all sessio
   const auto contained = configure(with_upstream({}), {}, machine);
   REQUIRE(contained);
   CHECK(contained->memory_limit == 400 * kMebi);
+  machine.memory = 256 * kMebi;
+  const auto tiny = configure(with_upstream({}), {}, machine);
+  REQUIRE(tiny);
+  CHECK(tiny->memory_limit == 128 * kMebi);
+  CHECK(tiny->session.max_sessions < 1000);
 }
 
 TEST_CASE("threads are never more than the CPUs unless asked for", "[app]") {

@@ -281,6 +281,26 @@ TEST_CASE("E5: guesses of one user from many addresses are bounded, and do not l
   CHECK(laptop.accepted == 1);
 }
 
+TEST_CASE("E5: a crowd of fresh addresses does not lock out a right password from another one",
+          "[session]") {
+  World world;
+  Crowd crowd(world);
+  // Each guesses once and goes; another address comes in its place.
+  int number = 0;
+  for (int i = 0; i < 300; ++i) {
+    crowd.add({.address = std::to_string(i),
+               .user = "joe",
+               .next_password = [&number] { return "guess" + std::to_string(number++); },
+               .pause = 1h});
+  }
+  crowd.run(1s, 300ms);
+  const auto& laptop = crowd.add(
+      {.address = "laptop", .user = "joe", .next_password = always("right"), .pause = 1h});
+  crowd.run(7s, 300ms);
+  CHECK(laptop.accepted == 1);
+  CHECK(laptop.given_up == 0);
+}
+
 TEST_CASE("E5: many right logins at once wait for nothing", "[session]") {
   World world;
   Crowd crowd(world);
