@@ -21,6 +21,7 @@
 #include "fuzz/memory_meter.hpp"
 #include "fuzz/session_watch.hpp"
 #include "support/hold.hpp"
+#include "support/one_mailbox.hpp"
 
 namespace {
 
@@ -39,19 +40,6 @@ constexpr std::size_t kMemoryOfAnOctet = 400;
 constexpr std::size_t kRounds = 2000;
 /// Deadlines that pass one after the other until a session that nobody speaks to is over.
 constexpr std::size_t kDeadlines = 100;
-
-class OneMailbox final : public IndexStore {
- public:
-  explicit OneMailbox(SnapshotPtr snapshot) : snapshot_(std::move(snapshot)) {}
-  SnapshotPtr find(const MailboxKey&) override { return snapshot_; }
-  void keep(const MailboxKey&, SnapshotPtr snapshot) override { snapshot_ = std::move(snapshot); }
-  void amend(const MailboxKey&, const SnapshotChange& change) override {
-    if (SnapshotPtr next = amended(snapshot_, change)) snapshot_ = std::move(next);
-  }
-
- private:
-  SnapshotPtr snapshot_;
-};
 
 /// What the transcripts call cached=60.
 SnapshotPtr sixty_messages() {
@@ -74,8 +62,8 @@ World world_of(std::string_view letters) {
     if (letter == 'm') settings.mark_seen = MarkSeen::kRetr;
     if (letter == 'r') settings.read_ahead_octets = 0;
     if (letter == 'x') settings.max_messages = 1;
-    if (letter == 'c') settings.index_store = std::make_shared<OneMailbox>(sixty_messages());
-    if (letter == 'e') settings.index_store = std::make_shared<OneMailbox>(nullptr);
+    if (letter == 'c') settings.index_store = std::make_shared<test::OneMailbox>(sixty_messages());
+    if (letter == 'e') settings.index_store = std::make_shared<test::OneMailbox>(nullptr);
     if (letter == 'k') settings.upstream_keepalive = std::chrono::seconds(60);
     if (letter == 't') world.policy.tls_active = true;
     if (letter == 'l') world.policy.cleartext_login = false;

@@ -11,6 +11,7 @@
 
 #include "bridge/bridge.hpp"
 #include "bridge/overloaded.hpp"
+#include "support/one_mailbox.hpp"
 #include "transcript.hpp"
 
 namespace popbridge::test {
@@ -20,29 +21,13 @@ struct Mismatch : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// Holds one mailbox.
-class OneMailbox final : public bridge::IndexStore {
- public:
-  explicit OneMailbox(bridge::SnapshotPtr snapshot) : snapshot_(std::move(snapshot)) {}
-  bridge::SnapshotPtr find(const bridge::MailboxKey&) override { return snapshot_; }
-  void keep(const bridge::MailboxKey&, bridge::SnapshotPtr snapshot) override {
-    snapshot_ = std::move(snapshot);
-  }
-  void amend(const bridge::MailboxKey&, const bridge::SnapshotChange& change) override {
-    if (bridge::SnapshotPtr next = amended(snapshot_, change)) snapshot_ = std::move(next);
-  }
-
- private:
-  bridge::SnapshotPtr snapshot_;
-};
-
 /// As an earlier session of generation 77 has left it: message n has UID n and 10 octets. "0":
 /// nothing is known yet.
 std::shared_ptr<bridge::IndexStore> store_with(const std::string& messages) {
   const auto count = static_cast<std::uint32_t>(std::stoul(messages));
   auto snapshot = std::make_shared<bridge::MailboxSnapshot>(77);
   for (std::uint32_t uid = 1; uid <= count; ++uid) snapshot->append(uid, 10);
-  return std::make_shared<OneMailbox>(count == 0 ? nullptr : snapshot);
+  return std::make_shared<bridge::test::OneMailbox>(count == 0 ? nullptr : snapshot);
 }
 
 /// Plays the world's part: sockets, TLS and clock.

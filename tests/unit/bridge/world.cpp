@@ -14,6 +14,7 @@
 #include "bridge/bridge.hpp"
 #include "bridge/overloaded.hpp"
 #include "support/hold.hpp"
+#include "support/one_mailbox.hpp"
 #include "unit/bridge/client_model.hpp"
 #include "unit/bridge/imap_model.hpp"
 
@@ -68,19 +69,6 @@ void read_in_order(std::vector<Exchange>& script, Dice& dice) {
     if (dice.one_in(20)) script.push_back({.verb = "RSET"});
   }
 }
-
-class OneMailbox final : public IndexStore {
- public:
-  explicit OneMailbox(SnapshotPtr snapshot) : snapshot_(std::move(snapshot)) {}
-  SnapshotPtr find(const MailboxKey&) override { return snapshot_; }
-  void keep(const MailboxKey&, SnapshotPtr snapshot) override { snapshot_ = std::move(snapshot); }
-  void amend(const MailboxKey&, const SnapshotChange& change) override {
-    if (SnapshotPtr next = amended(snapshot_, change)) snapshot_ = std::move(next);
-  }
-
- private:
-  SnapshotPtr snapshot_;
-};
 
 /// As an earlier session saw a server that shows the newest messages only: as many have gone since
 /// as have come back in front.
