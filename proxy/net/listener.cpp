@@ -153,11 +153,14 @@ void Listener::Core::accept_some() {
 
 void Listener::Core::adopt(int descriptor) {
   struct Descriptor {
+    explicit Descriptor(int open) : number(open) {}
+    Descriptor(const Descriptor&) = delete;
+    Descriptor& operator=(const Descriptor&) = delete;
     ~Descriptor() {
       if (number >= 0) ::close(number);
     }
     int number;
-  } owned{descriptor};
+  } owned(descriptor);
   auto core = TcpStream::Core::make(loop);
   if (uv_tcp_open(&core->tcp, descriptor) != 0) return;
   owned.number = -1;
