@@ -62,7 +62,8 @@ World world_of(std::string_view letters) {
     if (letter == 'm') settings.mark_seen = MarkSeen::kRetr;
     if (letter == 'r') settings.read_ahead_octets = 0;
     if (letter == 'x') settings.max_messages = 1;
-    if (letter == 'c') settings.index_store = std::make_shared<bridge::test::OneMailbox>(sixty_messages());
+    if (letter == 'c')
+      settings.index_store = std::make_shared<bridge::test::OneMailbox>(sixty_messages());
     if (letter == 'e') settings.index_store = std::make_shared<bridge::test::OneMailbox>(nullptr);
     if (letter == 'k') settings.upstream_keepalive = std::chrono::seconds(60);
     if (letter == 't') world.policy.tls_active = true;
