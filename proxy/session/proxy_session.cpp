@@ -132,6 +132,8 @@ void ProxySession::abort() {
   connector_.reset();
   guarded([this] {
     bridge_.abort("aborted");
+    turn_steps_ = turn_octets_ = 0;  // there is no later turn
+    turn_ = loop_.now();
     pump();
   });
   retire();
@@ -187,9 +189,10 @@ void ProxySession::pump() {
     watch_queue();
     moved = bridge_.step(loop_.now());
     take_traces();
+    // Before the answer: a refused login counts before its client can begin another one elsewhere.
+    moved = carry_out_actions() || moved;
     moved = write_client() || moved;
     moved = write_upstream() || moved;
-    moved = carry_out_actions() || moved;
   }
   has_more_to_do_ = moved;
   pumping_ = false;
@@ -292,7 +295,7 @@ void ProxySession::settle() {
   } else {
     timer_.cancel();
   }
-  if (bridge_.over() && !client_) retire();
+  if (bridge_.over() && !client_ && !has_more_to_do_) retire();
 }
 
 void ProxySession::on_timer() {
