@@ -12,9 +12,6 @@
 namespace popbridge::session {
 namespace {
 
-/// What is read from upstream at once while it must be parsed. libuv reads up to 32 times in one
-/// turn of the loop, and a listing without end must not keep the other sessions waiting for long.
-constexpr std::size_t kParseOctets = 16 * 1024;
 /// After so much in one turn of the loop the others have theirs. Commands that a client pipelines
 /// may ask for more than a thousand times their size, and what is written to a client that has gone
 /// is taken at once until the loop has told of that.
@@ -25,9 +22,6 @@ constexpr std::size_t kStepsPerTurn = 4096;
 /// OpenSSL's state, with a record that is half there.
 constexpr std::size_t kSessionOctets = 8 * 1024;
 constexpr std::size_t kTlsOctets = 16 * 1024;
-/// While memory is short: what is read of a client at once, since a few octets may ask for many;
-/// and as long as a command is running, of those behind it.
-constexpr std::size_t kThriftyCommandOctets = 512;
 
 pop3::Policy policy_for(const Settings& settings, const net::Address& client, ListenerKind kind) {
   pop3::Policy policy;
@@ -473,92 +467,6 @@ void ProxySession::perform(bridge::CloseClient action) {
   flush_client();
   closing_client_ = true;
   client_->close_after_flush();
-}
-
-// --- The client's stream ---
-
-std::span<char> ProxySession::ClientSide::read_space() {
-  std::span<char> space;
-  session_.guarded([&] {
-    session_.note_starved(session_.memory_.starved());
-    if (session_.closing_client_ || !session_.wants_client_input()) return;
-    space = session_.bridge_.client().input_space();
-    if (session_.memory_.tight())
-      space = space.first(std::min(space.size(), kThriftyCommandOctets));
-  });
-  return space;
-}
-
-void ProxySession::ClientSide::on_read(std::size_t count) {
-  session_.guarded([&] {
-    session_.bridge_.client().received(count);
-    session_.pump();
-  });
-}
-
-void ProxySession::ClientSide::on_eof() {
-  session_.guarded([&] {
-    session_.bridge_.client().client_closed();
-    session_.pump();
-  });
-}
-
-void ProxySession::ClientSide::on_written() {
-  session_.guarded([&] { session_.pump(); });
-}
-
-void ProxySession::ClientSide::on_closed(const net::StreamError& error) {
-  session_.guarded([&] {
-    if (!session_.closing_client_) session_.log_.client_trouble(error);
-    session_.client_.reset();
-    session_.bridge_.client_lost("client-lost");
-    session_.pump();
-  });
-}
-
-// --- The upstream's stream ---
-
-std::span<char> ProxySession::UpstreamSide::read_space() {
-  std::span<char> space;
-  session_.guarded([&] {
-    imap::ClientSession* engine = session_.bridge_.upstream();
-    if (engine == nullptr || !session_.bridge_.wants_upstream_input()) return;
-    session_.note_starved(session_.memory_.starved());
-    if (session_.starved_) return;
-    space = engine->input_space();
-    if (session_.memory_.tight()) {
-      space = space.first(std::min(space.size(), MemoryShare::kThriftyRead));
-    } else if (!session_.bridge_.relaying()) {
-      space = space.first(std::min(space.size(), kParseOctets));
-    }
-  });
-  return space;
-}
-
-void ProxySession::UpstreamSide::on_read(std::size_t count) {
-  session_.guarded([&] {
-    if (imap::ClientSession* engine = session_.bridge_.upstream()) engine->received(count);
-    session_.bridge_.upstream_progressed(session_.loop_.now(), count);
-    session_.pump();
-  });
-}
-
-void ProxySession::UpstreamSide::on_eof() {
-  session_.guarded([&] {
-    if (imap::ClientSession* engine = session_.bridge_.upstream()) engine->server_closed();
-    session_.pump();
-  });
-}
-
-void ProxySession::UpstreamSide::on_written() {}
-
-void ProxySession::UpstreamSide::on_closed(const net::StreamError& error) {
-  session_.guarded([&] {
-    session_.upstream_.reset();
-    session_.securing_upstream_ = false;
-    session_.bridge_.upstream_lost(error.text);
-    session_.pump();
-  });
 }
 
 }  // namespace popbridge::session

@@ -54,6 +54,10 @@ class ProxySession {
   void make_room();
 
  private:
+  /// While memory is short: what is read of a client at once, since a few octets may ask for many;
+  /// and as long as a command is running, of those behind it.
+  static constexpr std::size_t kThriftyCommandOctets = 512;
+
   /// Around everything the loop or the registry calls: the one place where an exception of the
   /// standard library ends. It means, as a rule, that there is no memory; what was being done is
   /// then half done, so this session is given up, and no other.
