@@ -29,7 +29,9 @@ namespace popbridge::imap {
 
 /// Which flags a STORE adds or takes away; always .SILENT.
 enum class StoreAction { kAdd, kRemove };
-enum class Flag { kDeleted, kSeen };
+/// System flags (RFC 9051 section 2.3.2).
+inline constexpr std::string_view kDeletedFlag = "\\Deleted";
+inline constexpr std::string_view kSeenFlag = "\\Seen";
 
 /// Bytes in; events and bytes out. Any number of commands may be in flight; answers are matched by
 /// tag, FETCH data by UID. A tagged answer to a command that was not yet wholly taken from
@@ -105,8 +107,9 @@ class ClientSession {
   CommandId uid_fetch_header_and_text(std::string_view set, std::uint32_t text_octets);
   /// UID FETCH uid (UID BODY.PEEK[TEXT]<offset.octets>)
   CommandId uid_fetch_text(Uid uid, std::uint64_t offset, std::uint32_t octets);
-  /// UID STORE set +FLAGS.SILENT (flag). `set`: a piece of UidSet::chunks().
-  CommandId uid_store(std::string_view set, StoreAction action, Flag flag);
+  /// UID STORE set +FLAGS.SILENT (flag). `set`: a piece of UidSet::chunks(). `flag`: a system flag,
+  /// or a keyword, which is an atom.
+  CommandId uid_store(std::string_view set, StoreAction action, std::string_view flag);
   CommandId uid_expunge(std::string_view set);
   CommandId expunge();
 

@@ -9,16 +9,6 @@
 namespace popbridge::imap {
 namespace {
 
-std::string_view name_of(Flag flag) {
-  switch (flag) {
-    case Flag::kDeleted:
-      return "\\Deleted";
-    case Flag::kSeen:
-      return "\\Seen";
-  }
-  return {};
-}
-
 std::string uid_fetch(std::string_view set, std::string_view items) {
   return std::string("UID FETCH ").append(set).append(" ").append(items);
 }
@@ -208,12 +198,13 @@ CommandId ClientSession::uid_fetch_text(Uid uid, std::uint64_t offset, std::uint
       "(UID BODY.PEEK[TEXT]<" + std::to_string(offset) + "." + std::to_string(octets) + ">)"));
 }
 
-CommandId ClientSession::uid_store(std::string_view set, StoreAction action, Flag flag) {
+CommandId ClientSession::uid_store(std::string_view set, StoreAction action,
+                                   std::string_view flag) {
   return send(std::string("UID STORE ")
                   .append(set)
                   .append(action == StoreAction::kAdd ? " +" : " -")
                   .append("FLAGS.SILENT (")
-                  .append(name_of(flag))
+                  .append(flag)
                   .append(")"));
 }
 

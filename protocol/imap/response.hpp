@@ -45,6 +45,7 @@ enum class Code {
   kUidNext,
   kHighestModSeq,
   kUidNotSticky,
+  kPermanentFlags,
   kCapability,
   kMessageLimit,
   kThrottled,
@@ -59,6 +60,9 @@ struct ResponseCode {
   std::uint64_t number = 0;    ///< UIDVALIDITY, UIDNEXT, HIGHESTMODSEQ; MESSAGELIMIT's first number
   std::uint32_t last_uid = 0;  ///< MESSAGELIMIT's UID, 0 where it has none
 };
+/// PERMANENTFLAGS: whether the server keeps a flag that it has not seen before (its list has "\*"),
+/// or this keyword, in any case.
+[[nodiscard]] bool keeps_keyword(const ResponseCode& permanent_flags, std::string_view keyword);
 
 /// Names a command until its Completed event.
 struct CommandId {

@@ -109,6 +109,7 @@ constexpr CodeName kCodeNames[] = {
     {"UIDNEXT", Code::kUidNext},
     {"HIGHESTMODSEQ", Code::kHighestModSeq},
     {"UIDNOTSTICKY", Code::kUidNotSticky},
+    {"PERMANENTFLAGS", Code::kPermanentFlags},
     {"CAPABILITY", Code::kCapability},
     {"MESSAGELIMIT", Code::kMessageLimit},
     {"THROTTLED", Code::kThrottled},

@@ -320,8 +320,8 @@ void Checker::set_listener_tls() {
 
 void Checker::set_mailbox() {
   bridge::Settings& settings = config_.session.bridge;
-  set(settings.folder, "folder", parse_folder);
-  set(settings.mark_seen, "mark-seen", one_of(kMarkSeenChoices));
+  set(settings.mailbox.folders.front(), "folder", parse_folder);
+  set(settings.mailbox.mark_seen, "mark-seen", one_of(kMarkSeenChoices));
   set(settings.uidl_format, "uidl-format", one_of(kUidlChoices));
 }
 

@@ -367,7 +367,8 @@ std::optional<KeptMailbox> Bridge::mailbox_to_keep() {
 void Bridge::store_learned() {
   if (!settings_.index_store || !maildrop_ || generation_lost_ || learned_.empty()) return;
   learned_.uid_validity = maildrop_->uid_validity();
-  settings_.index_store->amend({settings_.upstream_name, user_, settings_.folder}, learned_);
+  settings_.index_store->amend({settings_.upstream_name, user_, settings_.mailbox.folders.front()},
+                               learned_);
 }
 
 }  // namespace popbridge::bridge

@@ -128,12 +128,12 @@ void Bridge::on_delete(pop3::MessageNumber number) {
 }
 
 void Bridge::on_quit() {
-  imap::UidSet seen;
-  if (settings_.mark_seen == MarkSeen::kRetr && !read_only_) {
-    seen = maildrop_->retrieved_and_kept();
+  UpdatePlan plan;
+  plan.remove = maildrop_->deleted();
+  if (settings_.mailbox.mark_seen == MarkSeen::kRetr && !read_only_) {
+    plan.mark_seen = maildrop_->retrieved_and_kept();
   }
-  Update update(maildrop_->deleted(), std::move(seen));
-  if (update.to_remove().empty() && update.to_mark_seen().empty()) {
+  if (plan.empty()) {
     clean_quit_ = true;
     client_.reply_ok("bye");
     return;
@@ -145,7 +145,7 @@ void Bridge::on_quit() {
   }
   begin_work();
   fetches_.clear();
-  task_ = Updating{std::move(update)};
+  task_ = Updating{Update(std::move(plan))};
   start_upstream_work();
 }
 

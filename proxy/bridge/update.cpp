@@ -21,17 +21,14 @@ void add_all(const imap::UidSet& from, imap::UidSet& to) {
 
 }  // namespace
 
-Update::Update(imap::UidSet remove, imap::UidSet mark_seen, std::size_t most_found)
-    : remove_(std::move(remove)),
-      mark_seen_(std::move(mark_seen)),
-      most_found_(most_found),
-      remaining_(remove_.size()) {}
+Update::Update(UpdatePlan plan, std::size_t most_found)
+    : plan_(std::move(plan)), most_found_(most_found), remaining_(plan_.remove.size()) {}
 
 void Update::start(imap::ClientSession& upstream, bool numbers_known) {
   numbers_known_ = numbers_known;
   sent_.clear();
   refused_ = false;
-  const bool short_way = remove_.empty() || can_expunge_by_uid(upstream);
+  const bool short_way = plan_.remove.empty() || can_expunge_by_uid(upstream);
   enter(short_way ? Step::kFlagAndExpunge : Step::kFindForeign, upstream);
 }
 
@@ -41,7 +38,7 @@ bool Update::can_expunge_by_uid(const imap::ClientSession& upstream) const {
 }
 
 void Update::send_store(imap::ClientSession& upstream, const imap::UidSet& set,
-                        imap::StoreAction action, imap::Flag flag, Kind kind) {
+                        imap::StoreAction action, std::string_view flag, Kind kind) {
   for (const std::string& piece : set.chunks(kSetOctets)) {
     sent_.push_back({upstream.uid_store(piece, action, flag), kind});
   }
@@ -50,7 +47,7 @@ void Update::send_store(imap::ClientSession& upstream, const imap::UidSet& set,
 // Behind a NOOP, so that the server looks at the mailbox as it is then.
 void Update::send_look(imap::ClientSession& upstream) {
   sent_.push_back({upstream.noop(), Kind::kOther});
-  for (const std::string& piece : remove_.chunks(kSetOctets)) {
+  for (const std::string& piece : plan_.remove.chunks(kSetOctets)) {
     send_search(upstream, "UID " + piece);
   }
 }
@@ -67,7 +64,7 @@ bool Update::search_answered() const {
 }
 
 void Update::flag_and_expunge(const imap::UidSet& set, imap::ClientSession& upstream) {
-  send_store(upstream, set, imap::StoreAction::kAdd, imap::Flag::kDeleted, Kind::kFlag);
+  send_store(upstream, set, imap::StoreAction::kAdd, imap::kDeletedFlag, Kind::kFlag);
   for (const std::string& piece : set.chunks(kSetOctets)) {
     sent_.push_back({upstream.uid_expunge(piece), Kind::kExpunge});
   }
@@ -81,9 +78,9 @@ void Update::enter(Step step, imap::ClientSession& upstream) {
   searches_answered_ = 0;
   switch (step) {
     case Step::kFlagAndExpunge:
-      send_store(upstream, mark_seen_, imap::StoreAction::kAdd, imap::Flag::kSeen, Kind::kSeen);
-      flag_and_expunge(remove_, upstream);
-      if (!numbers_known_ && !remove_.empty()) send_look(upstream);
+      send_store(upstream, plan_.mark_seen, imap::StoreAction::kAdd, imap::kSeenFlag, Kind::kSeen);
+      flag_and_expunge(plan_.remove, upstream);
+      if (!numbers_known_ && !plan_.remove.empty()) send_look(upstream);
       break;
     case Step::kOnceMore:
       flag_and_expunge(left_, upstream);
@@ -92,23 +89,23 @@ void Update::enter(Step step, imap::ClientSession& upstream) {
       send_look(upstream);
       break;
     case Step::kFindForeign:
-      send_store(upstream, mark_seen_, imap::StoreAction::kAdd, imap::Flag::kSeen, Kind::kSeen);
+      send_store(upstream, plan_.mark_seen, imap::StoreAction::kAdd, imap::kSeenFlag, Kind::kSeen);
       send_search(upstream, "DELETED");
       break;
     case Step::kFlagOnlyOurs:
-      send_store(upstream, foreign_, imap::StoreAction::kRemove, imap::Flag::kDeleted,
+      send_store(upstream, foreign_, imap::StoreAction::kRemove, imap::kDeletedFlag,
                  Kind::kUnflagForeign);
-      send_store(upstream, remove_, imap::StoreAction::kAdd, imap::Flag::kDeleted, Kind::kFlag);
+      send_store(upstream, plan_.remove, imap::StoreAction::kAdd, imap::kDeletedFlag, Kind::kFlag);
       send_search(upstream, "DELETED");
       break;
     case Step::kExpungeAll:
       sent_.push_back({upstream.expunge(), Kind::kExpunge});
-      send_store(upstream, foreign_, imap::StoreAction::kAdd, imap::Flag::kDeleted,
+      send_store(upstream, foreign_, imap::StoreAction::kAdd, imap::kDeletedFlag,
                  Kind::kReflagForeign);
       break;
     case Step::kTakeBack:
-      send_store(upstream, left_, imap::StoreAction::kRemove, imap::Flag::kDeleted, Kind::kOther);
-      send_store(upstream, foreign_, imap::StoreAction::kAdd, imap::Flag::kDeleted,
+      send_store(upstream, left_, imap::StoreAction::kRemove, imap::kDeletedFlag, Kind::kOther);
+      send_store(upstream, foreign_, imap::StoreAction::kAdd, imap::kDeletedFlag,
                  Kind::kReflagForeign);
       break;
   }
@@ -198,7 +195,7 @@ void Update::on_flight_over(imap::ClientSession& upstream) {
         break;
       }
       // Not assigned: a connection lost in between may have left some of them without their flag.
-      add_all(difference(found_.set(), remove_), foreign_);
+      add_all(difference(found_.set(), plan_.remove), foreign_);
       enter(Step::kFlagOnlyOurs, upstream);
       break;
     case Step::kFlagOnlyOurs:
@@ -213,7 +210,7 @@ void Update::on_flight_over(imap::ClientSession& upstream) {
 // EXPUNGE removes whatever is flagged, so it is only sent when a search has just found no flag but
 // ours.
 void Update::judge_only_ours(imap::ClientSession& upstream) {
-  if (!refused_ && search_answered() && difference(found_.set(), remove_).empty()) {
+  if (!refused_ && search_answered() && difference(found_.set(), plan_.remove).empty()) {
     enter(Step::kExpungeAll, upstream);
     return;
   }
@@ -228,11 +225,11 @@ bool Update::all_named_gone() const {
   std::ranges::sort(sorted);
   imap::UidSet gone;
   for (const imap::Uid uid : sorted) gone.add(uid);
-  return difference(remove_, gone).empty();
+  return difference(plan_.remove, gone).empty();
 }
 
 void Update::judge_expunge(imap::ClientSession& upstream) {
-  const bool not_found = search_answered() && intersection(found_.set(), remove_).empty();
+  const bool not_found = search_answered() && intersection(found_.set(), plan_.remove).empty();
   if (all_named_gone() || not_found) {
     remaining_ = 0;
     state_ = State::kDone;
@@ -243,7 +240,7 @@ void Update::judge_expunge(imap::ClientSession& upstream) {
 
 void Update::judge_search(imap::ClientSession& upstream) {
   const bool known = search_answered();
-  left_ = known ? intersection(found_.set(), remove_) : remove_;
+  left_ = known ? intersection(found_.set(), plan_.remove) : plan_.remove;
   const bool further = left_.size() < remaining_;
   remaining_ = left_.size();
   if (left_.empty()) {  // gone, by us or by somebody else: that is what was asked for
@@ -265,7 +262,7 @@ void Update::judge_search(imap::ClientSession& upstream) {
 }
 
 void Update::give_up(imap::ClientSession& upstream) {
-  if (left_.empty()) left_ = remove_;
+  if (left_.empty()) left_ = plan_.remove;
   enter(Step::kTakeBack, upstream);
 }
 

@@ -8,11 +8,30 @@
 #include <vector>
 
 #include "bridge/error_map.hpp"
+#include "bridge/mailbox_choices.hpp"
 #include "imap/client_session.hpp"
 #include "imap/response.hpp"
 #include "imap/uid_set.hpp"
 
 namespace popbridge::bridge {
+
+/// What QUIT has to do in one folder. The first three must be confirmed, or the update fails; the
+/// rest costs no mail, and its refusal is a matter for the log.
+struct UpdatePlan {
+  /// To be removed in the way of `mode`: kExpunge, or moved to `folder`, or flagged.
+  imap::UidSet remove{};
+  DeleteMode mode = DeleteMode::kExpunge;
+  std::string folder{};    ///< of kMove; of kTrash, where the server names none
+  imap::UidSet hide{};     ///< to be given kHiddenKeyword; disjoint from `remove`
+  imap::UidSet fetched{};  ///< to be given `fetched_keyword`; disjoint from both
+  std::string fetched_keyword{};
+  imap::UidSet mark_seen{};  ///< before anything else, or what is moved would not be
+  imap::UidSet shown{};      ///< to be given kShownKeyword
+
+  [[nodiscard]] bool empty() const {
+    return remove.empty() && hide.empty() && fetched.empty() && mark_seen.empty() && shown.empty();
+  }
+};
 
 /// Marks and removes exactly the given messages, in one flight where the server has UID EXPUNGE,
 /// and believes that they are gone only when the server named each as expunged, or else when a
@@ -32,8 +51,7 @@ class Update {
   /// server that names more is not believed, and nothing is deleted.
   static constexpr std::size_t kMostFound = 1'000'000;
 
-  /// `remove`: to be deleted; `mark_seen`: to be flagged \Seen, disjoint from `remove`.
-  Update(imap::UidSet remove, imap::UidSet mark_seen, std::size_t most_found = kMostFound);
+  explicit Update(UpdatePlan plan, std::size_t most_found = kMostFound);
 
   /// Begins, or begins again on a new connection to the same mailbox generation. `numbers_known`:
   /// on_gone() can be expected; without it the search goes out in the flight of the expunge.
@@ -43,8 +61,8 @@ class Update {
   void on_gone(imap::Uid uid) { gone_.push_back(uid); }
 
   [[nodiscard]] State state() const { return state_; }
-  [[nodiscard]] const imap::UidSet& to_remove() const { return remove_; }
-  [[nodiscard]] const imap::UidSet& to_mark_seen() const { return mark_seen_; }
+  [[nodiscard]] const UpdatePlan& plan() const { return plan_; }
+  [[nodiscard]] const imap::UidSet& to_remove() const { return plan_.remove; }
   /// In kFailed: how many messages were not removed; all of them where that is unknown.
   [[nodiscard]] std::uint64_t remaining() const { return remaining_; }
   [[nodiscard]] const Failure& failure() const { return failure_; }
@@ -73,7 +91,7 @@ class Update {
   };
 
   void send_store(imap::ClientSession& upstream, const imap::UidSet& set, imap::StoreAction action,
-                  imap::Flag flag, Kind kind);
+                  std::string_view flag, Kind kind);
   [[nodiscard]] bool can_expunge_by_uid(const imap::ClientSession& upstream) const;
   void flag_and_expunge(const imap::UidSet& set, imap::ClientSession& upstream);
   void send_search(imap::ClientSession& upstream, const std::string& criteria);
@@ -92,8 +110,7 @@ class Update {
   void note_refusal(const imap::Completed& completed);
   void give_up(imap::ClientSession& upstream);
 
-  imap::UidSet remove_;
-  imap::UidSet mark_seen_;
+  UpdatePlan plan_;
   std::size_t most_found_;
   imap::UidSet foreign_;  ///< flagged \Deleted by others, taken off for the time of our EXPUNGE
   std::vector<imap::Uid> gone_;            ///< named by the server as expunged

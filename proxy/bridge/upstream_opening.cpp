@@ -165,12 +165,12 @@ void UpstreamOpening::open_mailbox() {
   if (id_announced_ || upstream_.has(imap::Capability::kId)) {
     upstream_.id({{"name", "popbridge"}, {"vendor", "popbridge"}, {"version", "1"}});
   }
-  select_ = upstream_.select(settings_.folder);
+  select_ = upstream_.select(settings_.mailbox.folders.front());
   if (list_) ask_index();
 }
 
 MailboxKey UpstreamOpening::key() const {
-  return {settings_.upstream_name, user_, settings_.folder};
+  return {settings_.upstream_name, user_, settings_.mailbox.folders.front()};
 }
 
 void UpstreamOpening::ask_index() {

@@ -59,7 +59,7 @@ World world_of(std::string_view letters) {
   for (const char letter : letters) {
     if (letter == 's') settings.upstream_security = UpstreamSecurity::kStartTls;
     if (letter == 'i') settings.upstream_security = UpstreamSecurity::kInsecure;
-    if (letter == 'm') settings.mark_seen = MarkSeen::kRetr;
+    if (letter == 'm') settings.mailbox.mark_seen = MarkSeen::kRetr;
     if (letter == 'r') settings.read_ahead_octets = 0;
     if (letter == 'x') settings.max_messages = 1;
     if (letter == 'c')

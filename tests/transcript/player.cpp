@@ -79,9 +79,10 @@ class Player {
                                       : value == "insecure" ? bridge::UpstreamSecurity::kInsecure
                                                             : bridge::UpstreamSecurity::kTls;
       } else if (key == "mark-seen") {
-        settings_.mark_seen = value == "retr" ? bridge::MarkSeen::kRetr : bridge::MarkSeen::kNever;
+        settings_.mailbox.mark_seen =
+            value == "retr" ? bridge::MarkSeen::kRetr : bridge::MarkSeen::kNever;
       } else if (key == "folder") {
-        settings_.folder = value;
+        settings_.mailbox.folders = {value};
       } else if (key == "max-messages") {
         settings_.max_messages = std::stoul(value);
       } else if (key == "read-ahead") {

@@ -56,8 +56,8 @@ TEST_CASE("an upstream alone is enough, and the defaults are what --help says", 
   CHECK(config->session.upstream_host == "imap.example.org");
   CHECK(config->session.upstream_port == 993);
   CHECK(config->session.bridge.upstream_security == UpstreamSecurity::kTls);
-  CHECK(config->session.bridge.folder == "INBOX");
-  CHECK(config->session.bridge.mark_seen == MarkSeen::kNever);
+  CHECK(config->session.bridge.mailbox.folders == std::vector<std::string>{"INBOX"});
+  CHECK(config->session.bridge.mailbox.mark_seen == MarkSeen::kNever);
   CHECK(config->session.bridge.uidl_format == UidlFormat::kDovecot);
   CHECK(config->session.bridge.login_timeout == 60s);
   CHECK(config->session.bridge.idle_timeout == 600s);
@@ -112,8 +112,8 @@ TEST_CASE("every setting arrives where it belongs", "[app]") {
   CHECK(config->certificate_file == "cert.pem");
   CHECK(config->key_file == "key.pem");
   CHECK(config->session.allow_cleartext == AllowCleartext::kNever);
-  CHECK(config->session.bridge.folder == "Archive");
-  CHECK(config->session.bridge.mark_seen == MarkSeen::kRetr);
+  CHECK(config->session.bridge.mailbox.folders == std::vector<std::string>{"Archive"});
+  CHECK(config->session.bridge.mailbox.mark_seen == MarkSeen::kRetr);
   CHECK(config->session.bridge.uidl_format == UidlFormat::kUidValidityUid);
   CHECK(config->session.bridge.login_timeout == 30s);
   CHECK(config->session.bridge.idle_timeout == 900s);

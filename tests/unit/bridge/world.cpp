@@ -150,7 +150,7 @@ class World {
     before_ = mailbox_.messages;
     settings_.read_ahead_octets = dice_.one_in(4) ? 0 : std::uint64_t{500} << dice_.below(12);
     if (cached) settings_.index_store = make_store(mailbox_, dice_);
-    settings_.mark_seen = dice_.one_in(2) ? MarkSeen::kRetr : MarkSeen::kNever;
+    settings_.mailbox.mark_seen = dice_.one_in(2) ? MarkSeen::kRetr : MarkSeen::kNever;
     bridge_.emplace(settings_, read_ahead_, popbridge::pop3::Policy{.cleartext_login = true}, now_);
   }
 

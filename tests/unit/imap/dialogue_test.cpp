@@ -22,7 +22,7 @@ const Action kSelectAndList = [](ClientSession& session) {
 };
 const Action kFetch = [](ClientSession& session) { session.uid_fetch_message("6"); };
 const Action kDelete = [](ClientSession& session) {
-  session.uid_store("2", StoreAction::kAdd, Flag::kDeleted);
+  session.uid_store("2", StoreAction::kAdd, kDeletedFlag);
   session.uid_expunge("2");
 };
 

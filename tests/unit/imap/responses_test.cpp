@@ -275,3 +275,14 @@ TEST_CASE("every error has its own sentence") {
   std::sort(sentences.begin(), sentences.end());
   CHECK(std::unique(sentences.begin(), sentences.end()) == sentences.end());
 }
+
+TEST_CASE("PERMANENTFLAGS says which keywords the server keeps") {
+  const auto keeps = [](std::string_view text, std::string_view keyword) {
+    return keeps_keyword({Code::kPermanentFlags, std::string(text)}, keyword);
+  };
+  CHECK(keeps("PERMANENTFLAGS (\\Seen \\*)", "$PopHidden"));
+  CHECK(keeps("PERMANENTFLAGS ($POPHIDDEN \\Seen)", "$PopHidden"));
+  CHECK_FALSE(keeps("PERMANENTFLAGS (\\Seen $PopHidden2)", "$PopHidden"));
+  CHECK_FALSE(keeps("PERMANENTFLAGS ()", "$PopHidden"));
+  CHECK_FALSE(keeps("PERMANENTFLAGS", "$PopHidden"));
+}
