@@ -56,7 +56,7 @@ TEST_CASE("Dovecot: login, listing, retrieval, deletion") {
   CHECK(outcome.events ==
         Events{"greeted Dovecot (Debian) ready.",
                "completed 1 OK Logged in",
-               "notice OK <PERMANENTFLAGS (\\Answered \\Seen \\*)> other Flags permitted.",
+               "notice OK <PERMANENTFLAGS (\\Answered \\Seen \\*)> Flags permitted.",
                "exists 2",
                "notice OK <UNSEEN 1> other First unseen.",
                "notice OK <UIDVALIDITY 1795384183> 1795384183 UIDs valid",
