@@ -129,7 +129,14 @@ void Bridge::on_delete(pop3::MessageNumber number) {
 
 void Bridge::on_quit() {
   UpdatePlan plan;
-  plan.remove = maildrop_->deleted();
+  plan.mode = settings_.mailbox.delete_mode;
+  plan.folder = plan.mode == DeleteMode::kMove ? settings_.mailbox.move_folder
+                                               : settings_.mailbox.trash_folder;
+  plan.selected = settings_.mailbox.folders.front();
+  // Not shown to this session any more, and untouched.
+  const imap::UidSet deleted =
+      plan.mode == DeleteMode::kIgnore ? imap::UidSet() : maildrop_->deleted();
+  (plan.mode == DeleteMode::kHide ? plan.hide : plan.remove) = deleted;
   if (settings_.mailbox.mark_seen == MarkSeen::kRetr && !read_only_) {
     plan.mark_seen = maildrop_->retrieved_and_kept();
   }
@@ -150,15 +157,17 @@ void Bridge::on_quit() {
 }
 
 void Bridge::finish_update(const Update& update, const std::optional<Failure>& lost) {
-  const std::uint64_t asked = update.to_remove().size();
+  const std::uint64_t asked = update.asked();
   const bool confirmed = update.state() == Update::State::kDone;
   if (confirmed) {
     deleted_ = asked;
     learned_.removed = update.to_remove();
   }
-  if (!confirmed || update.seen_refused() || update.foreign_flags_lost()) {
+  if (!confirmed || update.seen_refused() || update.shown_refused() ||
+      update.foreign_flags_lost()) {
     std::string reason = lost ? lost->log_text : update.failure().log_text;
     if (update.seen_refused()) reason += " (\\Seen was not stored)";
+    if (update.shown_refused()) reason += " (what was shown was not noted)";
     if (update.foreign_flags_lost()) reason += " (\\Deleted flags of others were not put back)";
     actions_.emplace_back(UpdateFailed{asked, confirmed ? 0 : update.remaining(), reason});
   }
