@@ -4,13 +4,15 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <utility>
+
+#include "tls/sha256.hpp"
 
 namespace popbridge::app {
 namespace {
 
 using bridge::MarkSeen;
-using bridge::UidlFormat;
 using bridge::UpstreamSecurity;
 using log::Level;
 using log::Line;
@@ -68,12 +70,6 @@ constexpr auto kCleartextChoices = std::to_array<std::pair<std::string_view, All
 constexpr auto kMarkSeenChoices = std::to_array<std::pair<std::string_view, MarkSeen>>({
     {"never", MarkSeen::kNever},
     {"retr", MarkSeen::kRetr},
-});
-constexpr auto kUidlChoices = std::to_array<std::pair<std::string_view, UidlFormat>>({
-    {"dovecot", UidlFormat::kDovecot},
-    {"uw", UidlFormat::kUw},
-    {"cyrus", UidlFormat::kCyrus},
-    {"uidvalidity-uid", UidlFormat::kUidValidityUid},
 });
 constexpr auto kLevelChoices = std::to_array<std::pair<std::string_view, Level>>({
     {"error", Level::kError},
@@ -176,6 +172,8 @@ class Checker {
   void check_twice(std::string_view name, const Given& item, const net::Address& address);
   void set_listener_tls();
   void set_mailbox();
+  void set_unique_ids();
+  void set_unique_id_map();
   void check_timeouts();
   void set_limits();
   void set_cache();
@@ -322,7 +320,53 @@ void Checker::set_mailbox() {
   bridge::Settings& settings = config_.session.bridge;
   set(settings.mailbox.folders.front(), "folder", parse_folder);
   set(settings.mailbox.mark_seen, "mark-seen", one_of(kMarkSeenChoices));
-  set(settings.uidl_format, "uidl-format", one_of(kUidlChoices));
+  set_unique_ids();
+}
+
+void Checker::set_unique_ids() {
+  bridge::Settings& settings = config_.session.bridge;
+  const bridge::UniqueIdFormat& format = settings.uidl_format;
+  settings.unique_id_hash = &tls::sha256_hex;
+  set(settings.uidl_format, "uidl-format", bridge::UniqueIdFormat::parse);
+  if (const Given* const asked = given("uidl-format"); asked != nullptr && error_.empty()) {
+    const std::size_t most = bridge::kLongestUniqueId - bridge::kFolderSuffixSize;
+    const bool has_suffix = settings.mailbox.folders.size() > 1 && !format.is_from_server();
+    if (has_suffix && format.longest() > most) {
+      fail("uidl-format", asked->origin,
+           log::quoted(asked->value) + " may become " + std::to_string(format.longest()) +
+               " octets long, and the folder takes another " +
+               std::to_string(bridge::kFolderSuffixSize) + "; right would be at most " +
+               std::to_string(most) + " with several folders");
+    }
+    if (!format.doubt().empty()) {
+      notice(Level::kWarning,
+             Line("unique-ids-may-change-meaning")
+                 .field("uidl-format", asked->value)
+                 .field("reason", format.doubt())
+                 .field("advice",
+                        "right if the server before popbridge had it so; when UIDVALIDITY changes, "
+                        "clients may take new mail for mail they have"));
+    }
+  }
+  set_unique_id_map();
+}
+
+void Checker::set_unique_id_map() {
+  std::string file;
+  set(file, "uidl-map", parse_path);
+  if (file.empty() || !error_.empty()) return;
+  const std::string_view origin = given("uidl-map")->origin;
+  const auto text = host_.read_large_file(file);
+  if (!text) {
+    return fail("uidl-map", origin, "cannot read " + log::quoted(file) + ": " + text.error());
+  }
+  auto map = bridge::UniqueIdMap::parse(*text);
+  if (!map) return fail("uidl-map", origin, log::quoted(file) + ", " + map.error());
+  notice(Level::kInfo, Line("unique-id-map")
+                           .field("file", file)
+                           .field("messages", map->size())
+                           .field("octets", map->memory_octets()));
+  config_.session.bridge.uidl_map = std::make_shared<const bridge::UniqueIdMap>(*std::move(map));
 }
 
 void Checker::set_limits() {

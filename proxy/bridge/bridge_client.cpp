@@ -70,8 +70,8 @@ void Bridge::on_login_request(pop3::LoginRequest& request) {
 std::string_view Bridge::list_line(ListLine& line, pop3::MessageNumber number,
                                    bool unique_ids) const {
   if (!unique_ids) return line.size(number, maildrop_->octets(number));
-  return line.unique_id(number, settings_.uidl_format, maildrop_->uid_validity(),
-                        maildrop_->uid(number));
+  return line.unique_id({number, maildrop_->uid_validity(), maildrop_->uid(number), {}},
+                        settings_.uidl_format, nullptr);
 }
 
 void Bridge::on_list(std::optional<pop3::MessageNumber> number, bool unique_ids) {
