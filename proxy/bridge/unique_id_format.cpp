@@ -202,7 +202,7 @@ char* UniqueIdFormat::write_number(char* to, const Piece& piece, std::uint32_t n
     while (digits < kHexDigits && (number >> (4 * digits)) != 0) ++digits;
     return write_hex(to, number, digits);
   }
-  std::array<char, kDecimalDigits> digits;
+  std::array<char, kDecimalDigits> digits{};
   const char* const end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
   const auto size = static_cast<std::size_t>(end - digits.data());
   if (size < piece.digits) to = std::fill_n(to, piece.digits - size, '0');

@@ -229,7 +229,9 @@ UniqueIdMap::Folder UniqueIdMap::folder(std::string_view user, std::string_view 
 
 std::size_t UniqueIdMap::memory_octets() const {
   std::size_t octets = ids_.capacity() + entries_.capacity() * sizeof(Entry);
-  for (const auto& [key, range] : folders_) octets += sizeof(key) + sizeof(range) + key.capacity();
+  for (const auto& [key, range] : folders_) {
+    octets += sizeof(std::string) + sizeof(Range) + key.capacity();
+  }
   return octets;
 }
 
