@@ -94,7 +94,7 @@ port {self.port}
 user {self.user}
 password secret
 tls off
-auth plain
+auth user
 keep on
 uidls_file {self.home / "uidls"}
 delivery maildir {self.home}
