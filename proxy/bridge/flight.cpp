@@ -17,12 +17,6 @@ std::size_t set_octets(std::string_view words) {
 
 }  // namespace
 
-void add_all(const imap::UidSet& from, imap::UidSet& to) {
-  std::vector<imap::UidSet::Range> all = to.ranges();
-  all.insert(all.end(), from.ranges().begin(), from.ranges().end());
-  to = imap::UidSet::from_ranges(std::move(all));
-}
-
 void Flight::begin() {
   sent_.clear();
   found_ = imap::UidCollector(most_found_);

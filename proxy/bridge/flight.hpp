@@ -24,9 +24,6 @@ enum class UpdateState {
 /// octets of RFC 2683 section 3.2.1.5.
 inline constexpr std::size_t kSetOctets = 900;
 
-/// `to` and `from` in `to`.
-void add_all(const imap::UidSet& from, imap::UidSet& to);
-
 /// Sends commands, and gathers what the searches among them find.
 class Flight {
  public:

@@ -109,7 +109,7 @@ void Removal::on_flight_over(imap::ClientSession& upstream) {
         break;
       }
       // Not assigned: a connection lost in between may have left some of them without their flag.
-      add_all(difference(flight_.found(), remove_), foreign_);
+      foreign_ = union_of(foreign_, difference(flight_.found(), remove_));
       enter(Step::kFlagOnlyOurs, upstream);
       break;
     case Step::kFlagOnlyOurs:

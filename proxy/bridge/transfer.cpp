@@ -157,7 +157,7 @@ void Transfer::on_completed(const imap::Completed& completed, imap::ClientSessio
   if (completed.status != imap::Status::kOk) {
     on_refused(*sent, completed);
   } else if (step_ == Step::kCopy) {
-    add_all(sent->uids, copy_answers_);
+    copy_answers_ = union_of(copy_answers_, sent->uids);
   }
   if (step_ == Step::kCopy) note_copied();
   if (flight_.over()) on_flight_over(upstream);
@@ -167,7 +167,7 @@ void Transfer::on_completed(const imap::Completed& completed, imap::ClientSessio
 // state says OK to everything.
 void Transfer::note_copied() {
   if (!flight_.search_answered() || copy_answers_.empty()) return;
-  add_all(std::exchange(copy_answers_, {}), copied_);
+  copied_ = union_of(copied_, std::exchange(copy_answers_, {}));
 }
 
 void Transfer::on_refused(const Flight::Sent& sent, const imap::Completed& completed) {

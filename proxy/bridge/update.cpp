@@ -29,7 +29,8 @@ Update::Way Update::way_of(const UpdatePlan& plan, std::size_t most_found) {
   switch (plan.mode) {
     case DeleteMode::kTrash:
     case DeleteMode::kMove:
-      return Transfer(plan.remove, {plan.mode == DeleteMode::kTrash, plan.folder, plan.selected},
+      return Transfer(plan.remove,
+                      {plan.mode == DeleteMode::kTrash, plan.folder, plan.selected_folder},
                       most_found);
     case DeleteMode::kFlag:
       return FlagStore(plan.remove, std::string(imap::kDeletedFlag), "UNDELETED", true, most_found);
@@ -126,13 +127,23 @@ const Failure& Update::failure() const {
   return fetched_.state() == State::kFailed ? fetched_.failure() : kNoFailure;
 }
 
-bool Update::foreign_flags_lost() const {
-  return std::visit(Overloaded{
-                        [](std::monostate) { return false; },
-                        [](const FlagStore&) { return false; },
-                        [](const auto& way) { return way.foreign_flags_lost(); },
-                    },
-                    way_);
+imap::UidSet Update::removed() const {
+  return plan_.mode == DeleteMode::kFlag ? imap::UidSet() : plan_.remove;
+}
+
+std::string Update::complaints() const {
+  const bool foreign_flags_lost =
+      std::visit(Overloaded{
+                     [](std::monostate) { return false; },
+                     [](const FlagStore&) { return false; },
+                     [](const auto& way) { return way.foreign_flags_lost(); },
+                 },
+                 way_);
+  std::string text;
+  if (seen_refused_) text += " (\\Seen was not stored)";
+  if (shown_refused_) text += " (" + std::string(kShownKeyword) + " was not stored)";
+  if (foreign_flags_lost) text += " (\\Deleted flags of others were not put back)";
+  return text;
 }
 
 }  // namespace popbridge::bridge

@@ -23,14 +23,14 @@ namespace popbridge::bridge {
 /// What QUIT has to do in one folder. The first three must be confirmed, or the update fails; the
 /// rest costs no mail, and its refusal is a matter for the log.
 struct UpdatePlan {
+  std::string selected_folder{};  ///< where all of it is
   /// To be removed in the way of `mode`: kExpunge, or moved to `folder`, or flagged. Not with kHide
   /// (that is `hide`) and kIgnore.
   imap::UidSet remove{};
   DeleteMode mode = DeleteMode::kExpunge;
-  std::string folder{};           ///< UTF-8; of kMove; of kTrash, where the server names none
-  std::string selected{"INBOX"};  ///< UTF-8, the folder all this is in
-  imap::UidSet hide{};            ///< to be given kHiddenKeyword; disjoint from `remove`
-  imap::UidSet fetched{};         ///< to be given `fetched_keyword`; disjoint from both
+  std::string folder{};    ///< UTF-8; of kMove; of kTrash, where the server names none
+  imap::UidSet hide{};     ///< to be given kHiddenKeyword; disjoint from `remove`
+  imap::UidSet fetched{};  ///< to be given `fetched_keyword`; disjoint from both
   std::string fetched_keyword{};
   imap::UidSet mark_seen{};  ///< before anything else, or what is moved would not be
   imap::UidSet shown{};      ///< to be given kShownKeyword
@@ -78,12 +78,10 @@ class Update {
   [[nodiscard]] const imap::UidSet& not_fetched() const { return fetched_.left(); }
   /// In kFailed: of the first part that failed; what deletes comes first.
   [[nodiscard]] const Failure& failure() const;
-  // The server refused to store \Seen, or kShownKeyword. Costs no mail, so it fails nothing; for
-  // the log.
-  [[nodiscard]] bool seen_refused() const { return seen_refused_; }
-  [[nodiscard]] bool shown_refused() const { return shown_refused_; }
-  /// A way of saying in the log that foreign \Deleted flags may have stayed off.
-  [[nodiscard]] bool foreign_flags_lost() const;
+  /// In kDone: those that the folder does not hold any more.
+  [[nodiscard]] imap::UidSet removed() const;
+  /// What went wrong besides and costs no mail, for the log; empty if nothing.
+  [[nodiscard]] std::string complaints() const;
 
  private:
   /// The way in which `remove` goes: by mode.
