@@ -40,9 +40,10 @@ struct UpdatePlan {
   }
 };
 
-/// Carries a plan out in one folder, the one that is selected on the engine. All parts go out at
-/// once, what marks messages before what takes them away, and each is confirmed by itself. All of
-/// it may be done again, so a lost connection is no loss.
+/// Carries a plan out in one folder, the one that is selected on the engine: what marks messages
+/// before what takes them away, each part confirmed by itself. All go out at once if the answers to
+/// their searches can be told apart (ESEARCH), else one after the other. All of it may be done
+/// again, so a lost connection is no loss.
 class Update {
  public:
   using State = UpdateState;
@@ -88,13 +89,22 @@ class Update {
   using Way = std::variant<std::monostate, Removal, Transfer, FlagStore>;
   [[nodiscard]] static Way way_of(const UpdatePlan& plan, std::size_t most_found);
   [[nodiscard]] State way_state() const;
+  /// Of `fetched`, `hide` and the way, in this order.
+  [[nodiscard]] State part_state(std::size_t part) const;
+  void begin_part(std::size_t part, imap::ClientSession& upstream);
+  void begin_parts(imap::ClientSession& upstream);
   void try_out(imap::ClientSession& upstream, const imap::UidSet& set, std::string_view flag,
                std::vector<imap::CommandId>& sent);
 
+  static constexpr std::size_t kParts = 3;
+
   UpdatePlan plan_;
-  FlagStore hide_;
   FlagStore fetched_;
+  FlagStore hide_;
   Way way_;
+  std::size_t begun_ = 0;  ///< parts, on this connection
+  bool one_by_one_ = false;
+  bool numbers_known_ = false;
   // Best effort, not completed yet.
   std::vector<imap::CommandId> seen_sent_;
   std::vector<imap::CommandId> shown_sent_;
