@@ -23,6 +23,8 @@ namespace popbridge::bridge {
 /// What QUIT has to do in one folder. The first three must be confirmed, or the update fails; the
 /// rest costs no mail, and its refusal is a matter for the log.
 struct UpdatePlan {
+  // What is empty by itself is said to be, so that a plan may name only what it is about.
+  // NOLINTBEGIN(readability-redundant-member-init)
   std::string selected_folder{};  ///< where all of it is
   /// To be removed in the way of `mode`: kExpunge, or moved to `folder`, or flagged. Not with kHide
   /// (that is `hide`) and kIgnore.
@@ -34,6 +36,7 @@ struct UpdatePlan {
   std::string fetched_keyword{};
   imap::UidSet mark_seen{};  ///< before anything else, or what is moved would not be
   imap::UidSet shown{};      ///< to be given kShownKeyword
+  // NOLINTEND(readability-redundant-member-init)
 
   [[nodiscard]] bool empty() const {
     return remove.empty() && hide.empty() && fetched.empty() && mark_seen.empty() && shown.empty();
