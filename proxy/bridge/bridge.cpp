@@ -152,6 +152,7 @@ bool Bridge::awaiting_upstream() const {
 
 std::optional<Time> Bridge::upstream_deadline() const {
   if (connect_at_) return connect_at_;
+  if (claim_deadline_) return claim_deadline_;
   if (bye_deadline_) return bye_deadline_;
   if (!awaiting_upstream()) {
     const bool resting = link_ == Link::kReady && std::holds_alternative<Idle>(task_);
@@ -258,6 +259,8 @@ void Bridge::check_upstream_deadline() {
   if (connect_at_) {
     connect_at_.reset();
     connect_upstream(may_reuse_);
+  } else if (claim_deadline_) {
+    give_up_claim();
   } else if (bye_deadline_) {
     upstream_lost("server said BYE: " + bye_text_);
   } else if (awaiting_upstream()) {

@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "bridge/action.hpp"
 #include "bridge/error_map.hpp"
@@ -28,6 +29,9 @@
 #include "pop3/server_session.hpp"
 
 namespace popbridge::bridge {
+
+/// [IN-USE]: another session has the mailbox.
+[[nodiscard]] Failure mailbox_in_use(std::string log_text);
 
 /// Loop time; only differences matter.
 using Time = std::chrono::milliseconds;
@@ -52,6 +56,10 @@ class Bridge {
   /// over.
   [[nodiscard]] const std::string& user() const { return user_; }
   [[nodiscard]] const Secret& password() const { return password_; }
+  /// What this login shows.
+  [[nodiscard]] const std::vector<std::string>& folders() const {
+    return settings_.mailbox.folders;
+  }
 
   /// Does a bounded amount of work. True: call again, after writing out what is pending.
   bool step(Time now);
@@ -70,8 +78,15 @@ class Bridge {
   /// Instead of connecting for a login: it has to wait, and ConnectUpstream is asked for again at
   /// `until`; unless the client leaves before, or says that it will send nothing more.
   void connect_later(Time until);
-  /// Instead of connecting for a login: this is the answer to it.
+  /// Instead of connecting for a login, or of granting it the mailbox: this is the answer to it.
   void refuse_login(const Failure& failure);
+  [[nodiscard]] bool awaits_mailbox() const { return claim_deadline_.has_value(); }
+  /// The answer to ClaimMailbox. `changed`: somebody has changed the mailbox since it was asked
+  /// for.
+  void mailbox_granted(bool changed, Time now);
+  /// A newer session is to have the mailbox: ends now, but for an update, which is carried to its
+  /// end.
+  void give_way();
   /// Octets arrived from upstream and are in its engine: it is alive.
   void upstream_progressed(Time now, std::size_t octets);
   /// The connection could not be made, was closed or failed. `reason` for the log.
@@ -104,6 +119,8 @@ class Bridge {
     return std::holds_alternative<Retrieving>(task_) || fetches_.outstanding().messages > 0;
   }
   [[nodiscard]] bool over() const { return over_; }
+  /// QUIT has begun to change the mailbox.
+  [[nodiscard]] bool updated() const { return updated_; }
   /// Octets of memory that the session's buffers and lists take, without what is read ahead, which
   /// its budget counts.
   [[nodiscard]] std::size_t memory_octets() const;
@@ -171,6 +188,8 @@ class Bridge {
   void watch_mailbox(const imap::Event& event);
   void note_change(const imap::Event& event);
   void on_opening_event(const imap::Event& event);
+  void claim_mailbox();
+  void give_up_claim();
   void on_opened();
   void retrieve(Retrieving& retrieving);
   void ask_for(Retrieving& retrieving);
@@ -261,18 +280,20 @@ class Bridge {
   Time client_activity_;
   Time upstream_activity_;
   Time opening_started_{};
-  Time work_started_{};            ///< the client's command waits for the server's first word
-  Time upstream_heard_;            ///< the last octet
-  std::size_t trickled_ = 0;       ///< octets since upstream_activity_
-  bool upstream_suspect_ = false;  ///< it was long silent when the command was sent
-  bool establishing_ = false;      ///< the connection is not there yet, or its TLS
-  std::optional<Time> starved_;    ///< since when there is no memory
+  Time work_started_{};                 ///< the client's command waits for the server's first word
+  Time upstream_heard_;                 ///< the last octet
+  std::size_t trickled_ = 0;            ///< octets since upstream_activity_
+  bool upstream_suspect_ = false;       ///< it was long silent when the command was sent
+  bool establishing_ = false;           ///< the connection is not there yet, or its TLS
+  std::optional<Time> claim_deadline_;  ///< ClaimMailbox awaits its answer
+  std::optional<Time> starved_;         ///< since when there is no memory
   std::optional<Time> client_handshake_;  ///< since when TLS with the client is being set up
   std::size_t client_queued_ = 0;
   std::size_t step_octets_ = kStepOctets;
   Time client_took_;  ///< when the client last took octets, or had none to take
   bool client_congested_ = false;
   bool client_gone_ = false;  ///< lost while an update was running
+  bool updated_ = false;
   bool draining_ = false;
   bool over_ = false;
   std::string_view end_reason_;

@@ -146,6 +146,7 @@ void Bridge::on_quit() {
   begin_work();
   fetches_.clear();
   task_ = Updating{Update(std::move(plan))};
+  updated_ = true;
   start_upstream_work();
 }
 

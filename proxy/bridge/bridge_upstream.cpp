@@ -40,8 +40,8 @@ void Bridge::connect_later(Time until) {
 }
 
 void Bridge::refuse_login(const Failure& failure) {
-  if (over_ || link_ != Link::kConnecting) return;
-  drop_upstream(false);
+  if (over_ || (link_ != Link::kConnecting && !claim_deadline_)) return;
+  drop_upstream(claim_deadline_.has_value());
   fail_task(failure);
 }
 
@@ -91,6 +91,7 @@ void Bridge::drop_upstream(bool say_goodbye) {
   fetches_.connection_lost();
   bye_deadline_.reset();
   connect_at_.reset();
+  claim_deadline_.reset();
   link_ = Link::kNone;
   actions_.emplace_back(std::move(close));
 }
@@ -153,7 +154,8 @@ void Bridge::start_upstream_work() {
 // --- Events ---
 
 bool Bridge::take_upstream_event() {
-  if (!upstream_) return false;
+  // What the server says after the listing is for a session that goes on from it.
+  if (!upstream_ || claim_deadline_) return false;
   if (std::holds_alternative<Retrieving>(task_) && held()) return false;
   const std::optional<imap::Event> event = upstream_->next_event();
   if (!event) return false;
@@ -241,7 +243,7 @@ void Bridge::on_opening_event(const imap::Event& event) {
   if (opening_->phase() == UpstreamOpening::Phase::kHandshake) {
     actions_.emplace_back(SecureUpstream{});
   } else if (opening_->phase() == UpstreamOpening::Phase::kOpen) {
-    on_opened();
+    claim_mailbox();
   } else if (opening_->phase() == UpstreamOpening::Phase::kFailed) {
     const Failure failure = opening_->failure();
     if (reused_) {  // whatever it is: a connection of our own tells for certain

@@ -69,6 +69,7 @@ ProxySession::ProxySession(Admission::Permit permit, bridge::MemoryClaim reserve
       settings_(settings),
       counters_(counters),
       gate_(std::move(permit), counters.throttle, counters.health, client->peer().network()),
+      claim_(counters.locks, registry.locks_worker(), id_),
       pool_(pool),
       resolver_(resolver),
       kind_(kind),
@@ -150,6 +151,7 @@ void ProxySession::give_up(const std::exception& error) noexcept {
 void ProxySession::retire() {
   if (retired_) return;
   retired_ = true;
+  claim_.leave(bridge_.updated());
   registry_.retire(id_);
 }
 
@@ -162,6 +164,14 @@ void ProxySession::make_room() {
     if (client_ && !securing_client_ && !closing_client_) flush_client();
   });
   abort();
+}
+
+void ProxySession::look_at_claim() {
+  if (retired_) return;
+  guarded([this] {
+    follow_claim(claim_.state());
+    pump();
+  });
 }
 
 // --- The pump ---
@@ -319,6 +329,7 @@ void ProxySession::take_traces() {
 void ProxySession::perform(const bridge::ConnectUpstream& action) {
   const std::chrono::milliseconds now = loop_.now();
   if (action.login && hold_back(gate_.may_try(bridge_.user(), bridge_.password(), now))) return;
+  if (action.login && locked_out()) return;
   if (action.may_reuse && take_kept_upstream()) return;
   if (action.login && hold_back(gate_.may_connect(now))) return;
   connect_begun_ = now;
@@ -335,6 +346,50 @@ bool ProxySession::hold_back(const LoginGate::Decision& decision) {
     bridge_.refuse_login(*failure);
   }
   return !std::holds_alternative<LoginGate::Pass>(decision);
+}
+
+/// Whoever gives the password of the session that has the mailbox is told so without asking the
+/// server; with any other one the server has the first word, so that [IN-USE] always means that the
+/// password is right. Only behind the throttle, since it is the answer to a guess.
+bool ProxySession::locked_out() {
+  if (counters_.locks.mode() != bridge::SessionLock::kReject) return false;
+  switch (claim_.holder(bridge_.user(), bridge_.folders(), bridge_.password())) {
+    case SessionLocks::Holder::kNobody:
+      break;
+    case SessionLocks::Holder::kOtherPassword:
+      gate_.note_guess();
+      break;
+    case SessionLocks::Holder::kSamePassword:
+      follow_claim(SessionLocks::State::kRefused);
+      return true;
+  }
+  return false;
+}
+
+void ProxySession::perform(const bridge::ClaimMailbox&) {
+  gate_.note_proof();
+  follow_claim(claim_.enter(bridge_.user(), bridge_.folders(), bridge_.password()));
+}
+
+void ProxySession::follow_claim(SessionLocks::State state) {
+  switch (state) {
+    case SessionLocks::State::kNone:
+    case SessionLocks::State::kWaiting:
+      break;
+    case SessionLocks::State::kHeld:
+      if (!bridge_.awaits_mailbox()) break;
+      bridge_.mailbox_granted(claim_.take_changed(), loop_.now());
+      break;
+    case SessionLocks::State::kWanted:
+      bridge_.give_way();
+      break;
+    case SessionLocks::State::kRefused:
+      bridge_.refuse_login(bridge::mailbox_in_use(
+          counters_.locks.mode() == bridge::SessionLock::kReject
+              ? "another session of this user has the mailbox (--session-lock reject)"
+              : "a newer login of this user waits for the mailbox (--session-lock takeover)"));
+      break;
+  }
 }
 
 bool ProxySession::take_kept_upstream() {
@@ -355,6 +410,7 @@ void ProxySession::perform(const bridge::LoginAccepted& report) {
 
 void ProxySession::perform(const bridge::LoginRefused& report) {
   gate_.refused(report.code, loop_.now());
+  claim_.leave(false);
   std::uint64_t left_out = 0;
   if (gate_.refused_here()) {
     const auto due = counters_.refused_logins.due(loop_.now());
@@ -374,7 +430,9 @@ void ProxySession::perform(const bridge::UpstreamUnreachable& report) {
 }
 
 void ProxySession::perform(const bridge::SessionEnded& report) {
-  gate_.left();
+  gate_.left(loop_.now());
+  // Before the answer to QUIT goes out, on which the client may log in again.
+  claim_.leave(bridge_.updated());
   log_.report(report);
 }
 
