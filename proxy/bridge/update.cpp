@@ -13,12 +13,6 @@ namespace {
 /// octets of RFC 2683 section 3.2.1.5.
 constexpr std::size_t kSetOctets = 900;
 
-void add_all(const imap::UidSet& from, imap::UidSet& to) {
-  std::vector<imap::UidSet::Range> all = to.ranges();
-  all.insert(all.end(), from.ranges().begin(), from.ranges().end());
-  to = imap::UidSet::from_ranges(std::move(all));
-}
-
 }  // namespace
 
 Update::Update(UpdatePlan plan, std::size_t most_found)
@@ -35,6 +29,15 @@ void Update::start(imap::ClientSession& upstream, bool numbers_known) {
 // Foreign flags that an earlier connection took off are put back by the long way only.
 bool Update::can_expunge_by_uid(const imap::ClientSession& upstream) const {
   return upstream.has(imap::Capability::kUidPlus) && foreign_.empty();
+}
+
+std::string Update::complaints() const {
+  std::string text;
+  if (seen_refused_) text += " (\\Seen was not stored)";
+  if (foreign_flags_lost_ || (state_ == State::kRunning && !foreign_.empty())) {
+    text += " (\\Deleted flags of others were not put back)";
+  }
+  return text;
 }
 
 void Update::send_store(imap::ClientSession& upstream, const imap::UidSet& set,
@@ -195,7 +198,7 @@ void Update::on_flight_over(imap::ClientSession& upstream) {
         break;
       }
       // Not assigned: a connection lost in between may have left some of them without their flag.
-      add_all(difference(found_.set(), plan_.remove), foreign_);
+      foreign_ = union_of(foreign_, difference(found_.set(), plan_.remove));
       enter(Step::kFlagOnlyOurs, upstream);
       break;
     case Step::kFlagOnlyOurs:

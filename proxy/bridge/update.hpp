@@ -18,6 +18,7 @@ namespace popbridge::bridge {
 /// What QUIT has to do in one folder. The first three must be confirmed, or the update fails; the
 /// rest costs no mail, and its refusal is a matter for the log.
 struct UpdatePlan {
+  std::string selected_folder{};  ///< where all of it is
   /// To be removed in the way of `mode`: kExpunge, or moved to `folder`, or flagged.
   imap::UidSet remove{};
   DeleteMode mode = DeleteMode::kExpunge;
@@ -66,12 +67,14 @@ class Update {
   /// In kFailed: how many messages were not removed; all of them where that is unknown.
   [[nodiscard]] std::uint64_t remaining() const { return remaining_; }
   [[nodiscard]] const Failure& failure() const { return failure_; }
-  /// The server refused to store \Seen. Costs no mail, so it fails nothing; for the log.
-  [[nodiscard]] bool seen_refused() const { return seen_refused_; }
-  /// A way of saying in the log that foreign \Deleted flags may have stayed off.
-  [[nodiscard]] bool foreign_flags_lost() const {
-    return foreign_flags_lost_ || (state_ == State::kRunning && !foreign_.empty());
+  /// Messages about which something must be confirmed.
+  [[nodiscard]] std::uint64_t asked() const {
+    return plan_.remove.size() + plan_.hide.size() + plan_.fetched.size();
   }
+  /// In kDone: those that the folder does not hold any more.
+  [[nodiscard]] imap::UidSet removed() const { return plan_.remove; }
+  /// What went wrong besides and costs no mail, for the log; empty if nothing.
+  [[nodiscard]] std::string complaints() const;
 
  private:
   enum class Step {

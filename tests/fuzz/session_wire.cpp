@@ -286,11 +286,11 @@ class Session {
     server_ended_ = false;
     if (may_reuse && kept_ && kept_->user == bridge_->user()) {
       KeepUpstream kept = *std::exchange(kept_, std::nullopt);
-      bridge_->upstream_reused(std::move(kept.engine), std::move(kept.mailbox));
+      bridge_->upstream_reused(std::move(kept.engine), std::move(kept.mailbox), {});
     } else if (std::exchange(refuse_next_, false)) {
       bridge_->upstream_lost("refused");
     } else if (!stuck_) {
-      bridge_->upstream_connected(std::string(1, static_cast<char>('A' + connections_++ % 26)));
+      bridge_->upstream_connected(std::string(1, static_cast<char>('A' + connections_++ % 26)), {});
     }
   }
 

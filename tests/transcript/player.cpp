@@ -184,7 +184,7 @@ class Player {
     if (text == "connect" || text == "connected") {
       if (text == "connect") expect_action<bridge::ConnectUpstream>(text);
       connected_ = true;
-      bridge_->upstream_connected(std::string(1, static_cast<char>('A' + connections_++)));
+      bridge_->upstream_connected(std::string(1, static_cast<char>('A' + connections_++)), {});
     } else if (text.starts_with("refuse")) {
       expect_action<bridge::ConnectUpstream>(text);
       bridge_->upstream_lost(text);

@@ -272,7 +272,7 @@ class World {
       before_ = mailbox_.messages;
     }
     connection_.emplace(mailbox_, dice_);
-    bridge_->upstream_connected(std::string(1, static_cast<char>('A' + connections_++ % 26)));
+    bridge_->upstream_connected(std::string(1, static_cast<char>('A' + connections_++ % 26)), {});
   }
 
   void send_upstream(std::string_view octets) {
