@@ -29,6 +29,10 @@ struct OpenedFolder {
   imap::UidSet young;        ///< FolderView::young()
   imap::UidSet expired;      ///< FolderView::expired()
   imap::UidSet newly_shown;  ///< FolderView::newly_shown()
+
+  [[nodiscard]] std::size_t memory_octets() const {
+    return young.memory_octets() + expired.memory_octets() + newly_shown.memory_octets();
+  }
 };
 
 /// SELECTs a folder on a connection that is logged in and, if asked to, lists it in the same

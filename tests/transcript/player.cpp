@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -20,6 +21,9 @@ namespace {
 struct Mismatch : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
+
+/// The day on which all conversations happen.
+constexpr std::chrono::sys_days kToday = std::chrono::year(2026) / 11 / 26;
 
 /// As an earlier session of generation 77 has left it: message n has UID n and 10 octets. "0":
 /// nothing is known yet.
@@ -86,7 +90,21 @@ class Player {
         settings_.session_lock =
             value == "reject" ? bridge::SessionLock::kReject : bridge::SessionLock::kTakeover;
       } else if (key == "folder") {
-        settings_.mailbox.folders = {value};
+        settings_.mailbox.folders = split(value);
+      } else if (key == "folder-separator") {
+        settings_.folder_separator = value;
+      } else if (key == "max-age") {
+        settings_.mailbox.max_age = std::chrono::days(std::stoul(value));
+      } else if (key == "retain") {
+        settings_.mailbox.retain = std::chrono::days(std::stoul(value));
+      } else if (key == "newest") {
+        settings_.mailbox.newest = static_cast<std::uint32_t>(std::stoul(value));
+      } else if (key == "max-message-size") {
+        settings_.mailbox.max_message_octets = std::stoul(value);
+      } else if (key == "unseen-only") {
+        settings_.mailbox.unseen_only = value == "yes";
+      } else if (key == "hide-fetched") {
+        settings_.mailbox.hide_fetched = value == "yes";
       } else if (key == "max-messages") {
         settings_.max_messages = std::stoul(value);
       } else if (key == "read-ahead") {
@@ -101,6 +119,14 @@ class Player {
         throw Mismatch("unknown setting " + key);
       }
     }
+  }
+
+  /// At commas.
+  static std::vector<std::string> split(const std::string& text) {
+    std::vector<std::string> parts;
+    std::istringstream rest(text);
+    for (std::string part; std::getline(rest, part, ',');) parts.push_back(part);
+    return parts;
   }
 
   void take(const Step& step) {
@@ -184,7 +210,7 @@ class Player {
     if (text == "connect" || text == "connected") {
       if (text == "connect") expect_action<bridge::ConnectUpstream>(text);
       connected_ = true;
-      bridge_->upstream_connected(std::string(1, static_cast<char>('A' + connections_++)), {});
+      bridge_->upstream_connected(std::string(1, static_cast<char>('A' + connections_++)), kToday);
     } else if (text.starts_with("refuse")) {
       expect_action<bridge::ConnectUpstream>(text);
       bridge_->upstream_lost(text);
