@@ -12,12 +12,13 @@
 
 namespace {
 
-using namespace popbridge;
-using namespace popbridge::session;
+using popbridge::Secret;
+using popbridge::bridge::SessionLock;
+using popbridge::session::SessionLocks;
+using popbridge::tls::KeyedHash;
 using State = SessionLocks::State;
 using Holder = SessionLocks::Holder;
 using Folders = std::vector<std::string>;
-using bridge::SessionLock;
 
 /// Locks with one worker that notes whom it was told of.
 class Locks {
@@ -33,7 +34,7 @@ class Locks {
   SessionLocks& all() { return locks_; }
 
  private:
-  tls::KeyedHash hash_;
+  KeyedHash hash_;
   SessionLocks locks_;
   std::size_t worker_ = 0;
   std::vector<SessionLocks::SessionId> told_;
@@ -161,7 +162,7 @@ TEST_CASE("takeover: a session that shows several folders waits for all who have
 }
 
 TEST_CASE("a worker that has gone is told nothing") {
-  tls::KeyedHash hash;
+  KeyedHash hash;
   SessionLocks locks(SessionLock::kTakeover, hash);
   const std::size_t gone = locks.add_worker([](SessionLocks::SessionId) { FAIL("told"); });
   SessionLocks::Claim older(locks, gone, 1);
@@ -175,7 +176,7 @@ TEST_CASE("logins at the same moment on several threads: never two have a mailbo
   constexpr int kThreads = 4;
   constexpr int kRounds = 2000;
   const auto mode = GENERATE(SessionLock::kReject, SessionLock::kTakeover);
-  tls::KeyedHash hash;
+  KeyedHash hash;
   SessionLocks locks(mode, hash);
   std::atomic<int> holders{0};
   std::atomic<int> held{0};
