@@ -34,6 +34,16 @@ std::shared_ptr<bridge::IndexStore> store_with(const std::string& messages) {
   return std::make_shared<bridge::test::OneMailbox>(count == 0 ? nullptr : snapshot);
 }
 
+bridge::DeleteMode delete_mode(const std::string& word) {
+  using enum bridge::DeleteMode;
+  if (word == "expunge") return kExpunge;
+  if (word == "trash") return kTrash;
+  if (word == "flag") return kFlag;
+  if (word == "hide") return kHide;
+  if (word == "ignore") return kIgnore;
+  throw Mismatch("unknown delete-mode " + word);
+}
+
 /// Plays the world's part: sockets, TLS and clock.
 class Player {
  public:
@@ -89,6 +99,13 @@ class Player {
       } else if (key == "session-lock") {
         settings_.session_lock =
             value == "reject" ? bridge::SessionLock::kReject : bridge::SessionLock::kTakeover;
+      } else if (key == "delete-mode") {
+        settings_.mailbox.delete_mode = delete_mode(value);
+      } else if (key == "trash-folder") {
+        settings_.mailbox.trash_folder = value;
+      } else if (key == "move") {
+        settings_.mailbox.delete_mode = bridge::DeleteMode::kMove;
+        settings_.mailbox.move_folder = value;
       } else if (key == "folder") {
         settings_.mailbox.folders = split(value);
       } else if (key == "folder-separator") {
