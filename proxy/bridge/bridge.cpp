@@ -149,7 +149,7 @@ bool Bridge::awaiting_upstream() const {
       break;
   }
   if (std::holds_alternative<Retrieving>(task_)) return !held();
-  return std::holds_alternative<Updating>(task_);
+  return std::holds_alternative<Updating>(task_) || counting_;
 }
 
 std::optional<Time> Bridge::upstream_deadline() const {
@@ -251,6 +251,8 @@ void Bridge::check_deadlines() {
     fetches_.forget_guesses();
     prefetch_.stop();
     guesses_given_up_ = true;
+    if (counting_) counting_->next = maildrop_->capacity() + 1;
+    continue_counting();
   }
   check_client_deadlines();
 }
@@ -335,6 +337,7 @@ void Bridge::abort(std::string_view reason) {
 void Bridge::end_session(std::string_view reason, bool flush) {
   if (over_) return;
   over_ = true;
+  counting_.reset();
   store_learned();
   if (may_keep_upstream()) {
     actions_.emplace_back(KeepUpstream{user_, std::move(password_),

@@ -169,6 +169,13 @@ class Bridge {
     std::optional<Failure> failure{};
     std::string complaints{};  ///< what went wrong besides, for the log
   };
+  /// Messages of the selected folder that are read ahead for their sizes.
+  struct Counting {
+    SnapshotPtr known;  ///< sizes in it are not asked for
+    std::uint32_t next = 1;
+    std::vector<RetrievalRequest> asked;
+    std::vector<SnapshotChange::ExactSize> sizes;
+  };
   using Task = std::variant<Idle, LoggingIn, Listing, Retrieving, Updating>;
 
   /// The upstream connection.
@@ -200,6 +207,10 @@ class Bridge {
   void on_opening_event(const imap::Event& event);
   void claim_mailbox();
   void give_up_claim();
+  void begin_counting(bool server_estimates);
+  void continue_counting();
+  void count_more();
+  void finish_counting();
   void on_opened();
   void retrieve(Retrieving& retrieving);
   void ask_for(Retrieving& retrieving);
@@ -268,6 +279,7 @@ class Bridge {
   Task task_ = Idle{};
   std::deque<Action> actions_;
   Fetches fetches_;
+  std::optional<Counting> counting_;  ///< the client's commands wait
   Prefetch prefetch_;
   bool throttled_ = false;         ///< the server has asked for less
   bool guesses_given_up_ = false;  ///< the client did nothing for too long

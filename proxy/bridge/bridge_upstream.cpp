@@ -104,6 +104,7 @@ void Bridge::drop_upstream(bool say_goodbye) {
   switching_ = false;
   link_ = Link::kNone;
   actions_.emplace_back(std::move(close));
+  continue_counting();
 }
 
 void Bridge::upstream_lost(const std::string& reason) {
@@ -226,6 +227,7 @@ void Bridge::on_upstream_event(const imap::Event& event) {
   note_gone(event);
   fetches_.on_event(event, *upstream_);
   if (fetches_.take_size_lied()) prefetch_.stop();
+  continue_counting();
   if (auto* retrieving = std::get_if<Retrieving>(&task_)) {
     if (retrieving->probe) {
       on_probe_event(*retrieving, event);
@@ -310,6 +312,7 @@ void Bridge::on_opened() {
     maildrop_ = opening_->take_maildrop();
     folders_ = std::move(folders);
     learned_.resize(folders_.size());
+    const bool server_estimates = opening_->server_estimates();
     opening_.reset();
     const bool named = choices_.folders != settings_.mailbox.folders;
     const bool archives = choices_.delete_mode == DeleteMode::kExpunge &&
@@ -321,6 +324,7 @@ void Bridge::on_opened() {
     client_.accept_login(std::to_string(maildrop_->live_count()) + " messages (" +
                          std::to_string(maildrop_->live_octets()) + " octets)");
     set_task(Idle{});
+    if (!draining_) begin_counting(server_estimates);
     return;
   }
   opening_.reset();

@@ -96,6 +96,10 @@ class Player {
       } else if (key == "mark-seen") {
         settings_.mailbox.mark_seen =
             value == "retr" ? bridge::MarkSeen::kRetr : bridge::MarkSeen::kNever;
+      } else if (key == "exact-sizes") {
+        settings_.exact_sizes = value == "new"   ? bridge::ExactSizes::kNew
+                                : value == "off" ? bridge::ExactSizes::kOff
+                                                 : bridge::ExactSizes::kLearned;
       } else if (key == "session-lock") {
         settings_.session_lock =
             value == "reject" ? bridge::SessionLock::kReject : bridge::SessionLock::kTakeover;
