@@ -52,6 +52,13 @@ class MessageAnswer {
   [[nodiscard]] std::size_t size() const { return octets_.size(); }
   /// Message octets held, before stuffing.
   [[nodiscard]] std::uint64_t normalised_octets() const { return encoder_.normalised_octets(); }
+  /// The same of all of it, once all is there: with the last line end, if that is missing.
+  [[nodiscard]] std::uint64_t whole_octets() const {
+    MessageEncoder encoder = encoder_;
+    OutputBuffer rest;
+    encoder.finish(rest);
+    return encoder.normalised_octets();
+  }
   /// The answer to TOP with so many lines, made from this answer to RETR, which must be whole.
   [[nodiscard]] MessageAnswer top(std::string_view text, std::uint64_t lines) const;
 

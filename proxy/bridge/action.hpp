@@ -34,6 +34,10 @@ struct CloseUpstream {
   std::string last_words;
   Trace trace;
 };
+/// The mailbox of a login is open, and only one session may have it (Settings::session_lock):
+/// answer with mailbox_granted() or refuse_login(), now or later; LoginRefused takes the question
+/// back.
+struct ClaimMailbox {};
 /// The session ended well and needs its upstream connection no more: keep it for the same
 /// credentials.
 struct KeepUpstream {
@@ -105,9 +109,9 @@ struct SessionEnded {
   std::uint64_t wasted;      ///< those of them that it never took
 };
 
-using Action =
-    std::variant<ConnectUpstream, SecureUpstream, CloseUpstream, KeepUpstream, SecureClient,
-                 CloseClient, LoginAccepted, LoginRefused, UpstreamReached, UpstreamUnreachable,
-                 UpstreamTrouble, RetrievalFailed, DeletesUnread, UpdateFailed, SessionEnded>;
+using Action = std::variant<ConnectUpstream, SecureUpstream, CloseUpstream, ClaimMailbox,
+                            KeepUpstream, SecureClient, CloseClient, LoginAccepted, LoginRefused,
+                            UpstreamReached, UpstreamUnreachable, UpstreamTrouble, RetrievalFailed,
+                            DeletesUnread, UpdateFailed, SessionEnded>;
 
 }  // namespace popbridge::bridge

@@ -149,11 +149,12 @@ bool Bridge::awaiting_upstream() const {
       break;
   }
   if (std::holds_alternative<Retrieving>(task_)) return !held();
-  return std::holds_alternative<Updating>(task_);
+  return std::holds_alternative<Updating>(task_) || counting_;
 }
 
 std::optional<Time> Bridge::upstream_deadline() const {
   if (connect_at_) return connect_at_;
+  if (claim_deadline_) return claim_deadline_;
   if (bye_deadline_) return bye_deadline_;
   if (!awaiting_upstream()) {
     const bool resting = link_ == Link::kReady && std::holds_alternative<Idle>(task_);
@@ -250,6 +251,8 @@ void Bridge::check_deadlines() {
     fetches_.forget_guesses();
     prefetch_.stop();
     guesses_given_up_ = true;
+    if (counting_) counting_->next = maildrop_->capacity() + 1;
+    continue_counting();
   }
   check_client_deadlines();
 }
@@ -260,6 +263,8 @@ void Bridge::check_upstream_deadline() {
   if (connect_at_) {
     connect_at_.reset();
     connect_upstream(may_reuse_);
+  } else if (claim_deadline_) {
+    give_up_claim();
   } else if (bye_deadline_) {
     upstream_lost("server said BYE: " + bye_text_);
   } else if (awaiting_upstream()) {
@@ -332,6 +337,7 @@ void Bridge::abort(std::string_view reason) {
 void Bridge::end_session(std::string_view reason, bool flush) {
   if (over_) return;
   over_ = true;
+  counting_.reset();
   store_learned();
   if (may_keep_upstream()) {
     actions_.emplace_back(KeepUpstream{user_, std::move(password_),

@@ -33,6 +33,9 @@
 
 namespace popbridge::bridge {
 
+/// [IN-USE]: another session has the mailbox.
+[[nodiscard]] Failure mailbox_in_use(std::string log_text);
+
 /// Loop time; only differences matter.
 using Time = std::chrono::milliseconds;
 
@@ -56,6 +59,8 @@ class Bridge {
   /// when the session is over.
   [[nodiscard]] const std::string& user() const { return user_; }
   [[nodiscard]] const Secret& password() const { return password_; }
+  /// What this login shows.
+  [[nodiscard]] const std::vector<std::string>& folders() const { return choices_.folders; }
 
   /// Does a bounded amount of work. True: call again, after writing out what is pending.
   bool step(Time now);
@@ -76,8 +81,15 @@ class Bridge {
   /// Instead of connecting for a login: it has to wait, and ConnectUpstream is asked for again at
   /// `until`; unless the client leaves before, or says that it will send nothing more.
   void connect_later(Time until);
-  /// Instead of connecting for a login: this is the answer to it.
+  /// Instead of connecting for a login, or of granting it the mailbox: this is the answer to it.
   void refuse_login(const Failure& failure);
+  [[nodiscard]] bool awaits_mailbox() const { return claim_deadline_.has_value(); }
+  /// The answer to ClaimMailbox. `changed`: somebody has changed the mailbox since it was asked
+  /// for.
+  void mailbox_granted(bool changed, Time now);
+  /// A newer session is to have the mailbox: ends now, but for an update, which is carried to its
+  /// end.
+  void give_way();
   /// Octets arrived from upstream and are in its engine: it is alive.
   void upstream_progressed(Time now, std::size_t octets);
   /// The connection could not be made, was closed or failed. `reason` for the log.
@@ -110,6 +122,8 @@ class Bridge {
     return std::holds_alternative<Retrieving>(task_) || fetches_.outstanding().messages > 0;
   }
   [[nodiscard]] bool over() const { return over_; }
+  /// QUIT has begun to change the mailbox.
+  [[nodiscard]] bool updated() const { return updated_; }
   /// Octets of memory that the session's buffers and lists take, without what is read ahead, which
   /// its budget counts.
   [[nodiscard]] std::size_t memory_octets() const;
@@ -155,6 +169,13 @@ class Bridge {
     std::optional<Failure> failure{};
     std::string complaints{};  ///< what went wrong besides, for the log
   };
+  /// Messages of the selected folder that are read ahead for their sizes.
+  struct Counting {
+    SnapshotPtr known;  ///< sizes in it are not asked for
+    std::uint32_t next = 1;
+    std::vector<RetrievalRequest> asked;
+    std::vector<SnapshotChange::ExactSize> sizes;
+  };
   using Task = std::variant<Idle, LoggingIn, Listing, Retrieving, Updating>;
 
   /// The upstream connection.
@@ -184,6 +205,12 @@ class Bridge {
   void watch_mailbox(const imap::Event& event);
   void note_change(const imap::Event& event);
   void on_opening_event(const imap::Event& event);
+  void claim_mailbox();
+  void give_up_claim();
+  void begin_counting(bool server_estimates);
+  void continue_counting();
+  void count_more();
+  void finish_counting();
   void on_opened();
   void make_unique_ids();
   void retrieve(Retrieving& retrieving);
@@ -253,6 +280,7 @@ class Bridge {
   Task task_ = Idle{};
   std::deque<Action> actions_;
   Fetches fetches_;
+  std::optional<Counting> counting_;  ///< the client's commands wait
   Prefetch prefetch_;
   bool throttled_ = false;         ///< the server has asked for less
   bool guesses_given_up_ = false;  ///< the client did nothing for too long
@@ -289,18 +317,20 @@ class Bridge {
   Time client_activity_;
   Time upstream_activity_;
   Time opening_started_{};
-  Time work_started_{};            ///< the client's command waits for the server's first word
-  Time upstream_heard_;            ///< the last octet
-  std::size_t trickled_ = 0;       ///< octets since upstream_activity_
-  bool upstream_suspect_ = false;  ///< it was long silent when the command was sent
-  bool establishing_ = false;      ///< the connection is not there yet, or its TLS
-  std::optional<Time> starved_;    ///< since when there is no memory
+  Time work_started_{};                 ///< the client's command waits for the server's first word
+  Time upstream_heard_;                 ///< the last octet
+  std::size_t trickled_ = 0;            ///< octets since upstream_activity_
+  bool upstream_suspect_ = false;       ///< it was long silent when the command was sent
+  bool establishing_ = false;           ///< the connection is not there yet, or its TLS
+  std::optional<Time> claim_deadline_;  ///< ClaimMailbox awaits its answer
+  std::optional<Time> starved_;         ///< since when there is no memory
   std::optional<Time> client_handshake_;  ///< since when TLS with the client is being set up
   std::size_t client_queued_ = 0;
   std::size_t step_octets_ = kStepOctets;
   Time client_took_;  ///< when the client last took octets, or had none to take
   bool client_congested_ = false;
   bool client_gone_ = false;  ///< lost while an update was running
+  bool updated_ = false;
   bool draining_ = false;
   bool over_ = false;
   std::string_view end_reason_;

@@ -27,6 +27,7 @@ bool Bridge::take_client_event() {
   // What nobody can answer any more ends at once, however slowly the client reads.
   const bool is_over = client_.state() == pop3::State::kOver;
   if (!std::holds_alternative<Idle>(task_) || (held() && !is_over)) return false;
+  if (counting_ && !is_over) return false;
   const std::size_t pending = client_.pending_output_size();
   std::optional<pop3::Event> event = client_.next_event();
   // Commands that the engine answers itself are activity too.
@@ -207,6 +208,7 @@ void Bridge::on_quit() {
   auto [folder, plan] = std::move(plans.front());
   plans.pop_front();
   task_ = Updating{folder, Update(std::move(plan)), std::move(plans), client_asked};
+  updated_ = true;
   start_upstream_work();
 }
 

@@ -108,7 +108,8 @@ void Bridge::finish_retrieval(const Retrieving& retrieving, std::uint64_t octets
   } else {
     ++retrieved_;
     maildrop_->mark_retrieved(request.number);
-    const bool learned = octets_sent != request.listed_octets;
+    const bool learned =
+        octets_sent != request.listed_octets && settings_.exact_sizes != ExactSizes::kOff;
     SnapshotChange& change = learned_[maildrop_->folder(request.number)];
     if (learned && change.exact_sizes.size() < maildrop_->capacity()) {
       change.exact_sizes.push_back({request.uid, octets_sent});

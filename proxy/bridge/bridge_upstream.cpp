@@ -41,8 +41,8 @@ void Bridge::connect_later(Time until) {
 }
 
 void Bridge::refuse_login(const Failure& failure) {
-  if (over_ || link_ != Link::kConnecting) return;
-  drop_upstream(false);
+  if (over_ || (link_ != Link::kConnecting && !claim_deadline_)) return;
+  drop_upstream(claim_deadline_.has_value());
   fail_task(failure);
 }
 
@@ -99,10 +99,12 @@ void Bridge::drop_upstream(bool say_goodbye) {
   fetches_.connection_lost();
   bye_deadline_.reset();
   connect_at_.reset();
+  claim_deadline_.reset();
   switch_wanted_ = false;
   switching_ = false;
   link_ = Link::kNone;
   actions_.emplace_back(std::move(close));
+  continue_counting();
 }
 
 void Bridge::upstream_lost(const std::string& reason) {
@@ -189,7 +191,8 @@ void Bridge::switch_folder() {
 // --- Events ---
 
 bool Bridge::take_upstream_event() {
-  if (!upstream_) return false;
+  // What the server says after the listing is for a session that goes on from it.
+  if (!upstream_ || claim_deadline_) return false;
   if (std::holds_alternative<Retrieving>(task_) && held()) return false;
   const std::optional<imap::Event> event = upstream_->next_event();
   if (!event) return false;
@@ -224,6 +227,7 @@ void Bridge::on_upstream_event(const imap::Event& event) {
   note_gone(event);
   fetches_.on_event(event, *upstream_);
   if (fetches_.take_size_lied()) prefetch_.stop();
+  continue_counting();
   if (auto* retrieving = std::get_if<Retrieving>(&task_)) {
     if (retrieving->probe) {
       on_probe_event(*retrieving, event);
@@ -282,7 +286,7 @@ void Bridge::on_opening_event(const imap::Event& event) {
   if (opening_->phase() == UpstreamOpening::Phase::kHandshake) {
     actions_.emplace_back(SecureUpstream{});
   } else if (opening_->phase() == UpstreamOpening::Phase::kOpen) {
-    on_opened();
+    claim_mailbox();
   } else if (opening_->phase() == UpstreamOpening::Phase::kFailed) {
     const Failure failure = opening_->failure();
     if (reused_) {  // whatever it is: a connection of our own tells for certain
@@ -309,6 +313,7 @@ void Bridge::on_opened() {
     folders_ = std::move(folders);
     make_unique_ids();
     learned_.resize(folders_.size());
+    const bool server_estimates = opening_->server_estimates();
     opening_.reset();
     const bool named = choices_.folders != settings_.mailbox.folders;
     const bool archives = choices_.delete_mode == DeleteMode::kExpunge &&
@@ -320,6 +325,7 @@ void Bridge::on_opened() {
     client_.accept_login(std::to_string(maildrop_->live_count()) + " messages (" +
                          std::to_string(maildrop_->live_octets()) + " octets)");
     set_task(Idle{});
+    if (!draining_) begin_counting(server_estimates);
     return;
   }
   opening_.reset();

@@ -42,6 +42,9 @@ void FolderOpening::start() {
 
 void FolderOpening::ask_index() {
   if (settings_.index_store) known_ = settings_.index_store->find(key_);
+  // Sizes are to be the server's: it is asked for all of them once more, and they are kept then.
+  const bool by_server = settings_.exact_sizes == ExactSizes::kOff;
+  if (known_ && by_server && !known_->exact().empty()) known_.reset();
   if (known_ && known_->size() >= WarmIndex::kLeastMessages) {
     warm_.emplace(known_, settings_.max_messages);
     warm_->start(upstream_);
@@ -214,6 +217,8 @@ void FolderOpening::on_listed() {
 void FolderOpening::open() {
   folder_.uid_validity = index_.uid_validity();
   folder_.exists = index_.exists();
+  const bool known = known_ && known_->uid_validity() == folder_.uid_validity;
+  if (settings_.exact_sizes == ExactSizes::kNew && known) folder_.known = known_;
   state_ = State::kOpen;
 }
 

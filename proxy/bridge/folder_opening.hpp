@@ -26,6 +26,8 @@ struct OpenedFolder {
   std::uint32_t uid_validity = 0;
   bool read_only = false;
   std::uint64_t exists = 0;
+  /// What an earlier session has found, for ExactSizes::kNew.
+  SnapshotPtr known = nullptr;
   // With the listing:
   imap::UidSet young;        ///< FolderView::young()
   imap::UidSet expired;      ///< FolderView::expired()

@@ -112,6 +112,23 @@ void Maildrop::mark_undelivered(pop3::MessageNumber number) {
   undelivered_.set(number, capacity_);
 }
 
+void Maildrop::amend(std::size_t folder, const SnapshotChange& change) {
+  assert(change.removed.empty());
+  Folder& changed = folders_[folder];
+  const SnapshotPtr old = changed.mailbox;
+  SnapshotPtr next = amended(old, change);
+  if (!next || next == old) return;
+  const std::uint32_t end = folder + 1 < folders_.size() ? folders_[folder + 1].first : capacity_;
+  for (const bool after : {false, true}) {
+    if (after) changed.mailbox = std::move(next);
+    for (std::uint32_t value = changed.first + 1; value <= end; ++value) {
+      const pop3::MessageNumber number(value);
+      if (deleted_.has(number)) continue;
+      live_octets_ = after ? live_octets_ + octets(number) : live_octets_ - octets(number);
+    }
+  }
+}
+
 void Maildrop::unmark_all() {
   deleted_.for_each([this](pop3::MessageNumber number) {
     ++live_count_;

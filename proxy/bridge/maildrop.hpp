@@ -77,6 +77,8 @@ class Maildrop {
   [[nodiscard]] bool is_undelivered(pop3::MessageNumber number) const {
     return undelivered_.has(number) && !retrieved_.has(number);
   }
+  /// Sizes that are known better now. `change` removes nothing.
+  void amend(std::size_t folder, const SnapshotChange& change);
   /// RSET: nothing is marked deleted any more.
   void unmark_all();
   /// Octets of memory it takes, the snapshots included, whoever else shares them.

@@ -80,6 +80,8 @@ class Retrieval {
   [[nodiscard]] bool nothing_sent() const { return !sending_ || client_ == nullptr; }
   /// Octets held in memory for the client's turn.
   [[nodiscard]] std::uint64_t held_octets() const { return answer_ ? answer_->size() : 0; }
+  /// In kDone, held: octets of the message, as RETR will send it.
+  [[nodiscard]] std::uint64_t whole_octets() const { return answer_ ? answer_->whole_octets() : 0; }
   /// Octets of parts kept back until it is known whose they are.
   [[nodiscard]] std::uint64_t staged_octets() const;
   /// In kFailed and kMissing.

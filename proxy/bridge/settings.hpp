@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "bridge/index_store.hpp"
 #include "bridge/mailbox_choices.hpp"
@@ -69,5 +70,8 @@ struct Settings {
   /// Messages in a maildrop; 8 octets of memory each.
   std::size_t max_messages = 1'000'000;
 };
+
+/// Names of servers whose RFC822.SIZE is an estimate, for ExactSizes::kNew.
+[[nodiscard]] bool greets_as_estimating(std::string_view greeting);
 
 }  // namespace popbridge::bridge

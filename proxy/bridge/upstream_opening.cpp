@@ -109,6 +109,7 @@ void UpstreamOpening::on_event(const imap::Event& event) {
 }
 
 void UpstreamOpening::on_greeting(const imap::Greeted& greeting) {
+  server_estimates_ = greets_as_estimating(greeting.text);
   if (greeting.preauthenticated) {
     // Somebody is logged in already, and it was not done with this client's password; in clear it
     // is also the classic way to talk a client out of STARTTLS.

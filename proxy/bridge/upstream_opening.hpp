@@ -65,6 +65,8 @@ class UpstreamOpening {
   [[nodiscard]] const Failure& failure() const { return failure_; }
   /// In kFailed: the server refused these credentials or this mailbox, and still talks to us.
   [[nodiscard]] bool upstream_usable() const { return upstream_usable_; }
+  /// The server names itself as one whose sizes are estimates.
+  [[nodiscard]] bool server_estimates() const { return server_estimates_; }
   // In kOpen:
   /// By folder; of those that were not opened it says nothing.
   [[nodiscard]] std::vector<OpenedFolder> take_folders() { return std::move(folders_); }
@@ -108,6 +110,7 @@ class UpstreamOpening {
   bool last_shown_ = false;          ///< the message that must be the last one
   bool id_announced_ = false;
   bool bye_seen_ = false;
+  bool server_estimates_ = false;
   bool upstream_usable_ = false;
   std::string alert_;                     ///< the last ALERT inside TLS, told if the login fails
   std::size_t folder_ = 0;                ///< being opened

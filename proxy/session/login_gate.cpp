@@ -52,15 +52,20 @@ void LoginGate::accepted(Time now) {
   attempt_.reset();
   permit_.end_login(true);
   passed_ = false;
+  guess_ = false;
 }
 
 void LoginGate::refused(pop3::ResponseCode code, Time now) {
   // Whatever else it is, it is not the password.
-  if (attempt_ && passed_ && code == pop3::ResponseCode::kAuth) attempt_->refused(now);
-  left();
+  if (attempt_ && passed_ && code == pop3::ResponseCode::kAuth) {
+    attempt_->refused(now);
+    guess_ = false;
+  }
+  left(now);
 }
 
-void LoginGate::left() {
+void LoginGate::left(Time now) {
+  if (attempt_ && std::exchange(guess_, false)) attempt_->guessed(now);
   attempt_.reset();
   claim_.give_up();
   permit_.end_login(false);

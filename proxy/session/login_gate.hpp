@@ -42,12 +42,18 @@ class LoginGate {
   /// May a connection be made for them?
   [[nodiscard]] Decision may_connect(Time now);
 
+  /// The client may learn from what it is not told at once that its password is another one than
+  /// that of the session which has the mailbox: from now on it is a guess, however the login ends.
+  void note_guess() { guess_ = true; }
+  /// ... but for one that the server has accepted.
+  void note_proof() { guess_ = false; }
+
   // The end of the login.
   void accepted(Time now);
   /// `code`: what the client was told.
   void refused(pop3::ResponseCode code, Time now);
   /// The session has ended.
-  void left();
+  void left(Time now);
 
   /// The login was refused here, nobody asked the server.
   [[nodiscard]] bool refused_here() const { return !connecting_; }
@@ -62,6 +68,7 @@ class LoginGate {
   UpstreamHealth::Claim claim_;
   bool passed_ = false;
   bool connecting_ = false;
+  bool guess_ = false;
   Time waited_{};
 };
 

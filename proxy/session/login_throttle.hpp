@@ -108,6 +108,11 @@ class LoginThrottle::Attempt {
   /// The server refused the credentials, and not for any other reason.
   void refused(Time now);
   void accepted(Time now);
+  /// Given up by a client that has learned here that this is not a certain password, and did not
+  /// wait for the server to say so: counts as refused, unless it has logged in lately.
+  void guessed(Time now) {
+    if (!known_) refused(now);
+  }
   /// When the client sent its password.
   [[nodiscard]] Time began() const { return began_; }
 

@@ -70,6 +70,7 @@ ProxySession::ProxySession(Admission::Permit permit, bridge::MemoryClaim reserve
       settings_(settings),
       counters_(counters),
       gate_(std::move(permit), counters.throttle, counters.health, client->peer().network()),
+      claim_(counters.locks, registry.locks_worker(), id_),
       pool_(pool),
       resolver_(resolver),
       kind_(kind),
@@ -151,6 +152,7 @@ void ProxySession::give_up(const std::exception& error) noexcept {
 void ProxySession::retire() {
   if (retired_) return;
   retired_ = true;
+  claim_.leave(bridge_.updated());
   registry_.retire(id_);
 }
 
@@ -316,68 +318,6 @@ void ProxySession::take_traces() {
 }
 
 // --- Actions ---
-
-void ProxySession::perform(const bridge::ConnectUpstream& action) {
-  const std::chrono::milliseconds now = loop_.now();
-  if (action.login && hold_back(gate_.may_try(bridge_.user(), bridge_.password(), now))) return;
-  if (action.may_reuse && take_kept_upstream()) return;
-  if (action.login && hold_back(gate_.may_connect(now))) return;
-  connect_begun_ = now;
-  connector_ = std::make_unique<net::Connector>(
-      loop_, resolver_, settings_.upstream_port,
-      [this](auto connected) { guarded([&] { on_upstream_connected(std::move(connected)); }); });
-}
-
-/// True if the login does not go on now.
-bool ProxySession::hold_back(const LoginGate::Decision& decision) {
-  if (const auto* wait = std::get_if<LoginGate::WaitUntil>(&decision)) {
-    bridge_.connect_later(wait->time);
-  } else if (const auto* failure = std::get_if<bridge::Failure>(&decision)) {
-    bridge_.refuse_login(*failure);
-  }
-  return !std::holds_alternative<LoginGate::Pass>(decision);
-}
-
-bool ProxySession::take_kept_upstream() {
-  auto kept = pool_.take(bridge_.user(), bridge_.password());
-  if (!kept) return false;
-  upstream_ = std::move(kept->stream);
-  upstream_since_ = kept->since;
-  upstream_->set_observer(&upstream_side_);
-  if (wire_log_) kept->engine.enable_trace();
-  bridge_.upstream_reused(std::move(kept->engine), std::move(kept->mailbox), today());
-  return true;
-}
-
-void ProxySession::perform(const bridge::LoginAccepted& report) {
-  gate_.accepted(loop_.now());
-  log_.login_accepted(report, gate_.waited());
-}
-
-void ProxySession::perform(const bridge::LoginRefused& report) {
-  gate_.refused(report.code, loop_.now());
-  std::uint64_t left_out = 0;
-  if (gate_.refused_here()) {
-    const auto due = counters_.refused_logins.due(loop_.now());
-    if (!due) return;
-    left_out = *due;
-  }
-  log_.login_refused(report, gate_.waited(), left_out);
-}
-
-void ProxySession::perform(const bridge::UpstreamReached&) {
-  if (const auto back = counters_.health.reached(loop_.now())) log_.upstream_back(*back);
-}
-
-void ProxySession::perform(const bridge::UpstreamUnreachable& report) {
-  const auto down = counters_.health.failed(connect_begun_, loop_.now(), report.reason);
-  if (down) log_.upstream_down(*down);
-}
-
-void ProxySession::perform(const bridge::SessionEnded& report) {
-  gate_.left();
-  log_.report(report);
-}
 
 void ProxySession::on_upstream_connected(
     std::expected<std::unique_ptr<net::TcpStream>, std::string> connected) {

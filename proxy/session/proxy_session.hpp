@@ -21,6 +21,7 @@
 #include "session/flow_control.hpp"
 #include "session/login_gate.hpp"
 #include "session/memory_share.hpp"
+#include "session/session_locks.hpp"
 #include "session/session_log.hpp"
 #include "session/session_registry.hpp"
 #include "session/settings.hpp"
@@ -52,6 +53,8 @@ class ProxySession {
   void go_on();
   /// Tells a client that has not logged in that its place is needed, and ends.
   void make_room();
+  /// Something has happened to the session's claim of its mailbox (SessionLocks).
+  void look_at_claim();
 
  private:
   /// While memory is short: what is read of a client at once, since a few octets may ask for many;
@@ -117,6 +120,7 @@ class ProxySession {
   void perform(const bridge::ConnectUpstream& action);
   void perform(bridge::SecureUpstream action);
   void perform(const bridge::CloseUpstream& action);
+  void perform(const bridge::ClaimMailbox& action);
   void perform(bridge::KeepUpstream& action);
   void perform(bridge::SecureClient action);
   void perform(bridge::CloseClient action);
@@ -131,6 +135,8 @@ class ProxySession {
   }
 
   [[nodiscard]] bool hold_back(const LoginGate::Decision& decision);
+  [[nodiscard]] bool locked_out();
+  void follow_claim(SessionLocks::State state);
   [[nodiscard]] bool take_kept_upstream();
   void on_upstream_connected(std::expected<std::unique_ptr<net::TcpStream>, std::string> connected);
   void on_timer();
@@ -142,6 +148,7 @@ class ProxySession {
   const Settings& settings_;
   Counters& counters_;
   LoginGate gate_;
+  SessionLocks::Claim claim_;
   UpstreamPool& pool_;
   net::Resolver& resolver_;  ///< of the upstream
   ListenerKind kind_;

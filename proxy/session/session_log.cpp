@@ -37,8 +37,9 @@ std::string_view advice(pop3::ResponseCode code) {
       return "check user name and password; providers often want an app password";
     case pop3::ResponseCode::kSysPerm:
       return "check --upstream, --folder and the account's IMAP settings";
-    case pop3::ResponseCode::kSysTemp:
     case pop3::ResponseCode::kInUse:
+      return "another session has the mailbox: see --session-lock, or the mail server's limits";
+    case pop3::ResponseCode::kSysTemp:
     case pop3::ResponseCode::kLoginDelay:
     case pop3::ResponseCode::kNone:
       return "not the client's fault: look at the mail server and the network";

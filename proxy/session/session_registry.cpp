@@ -52,6 +52,7 @@ Counters::Counters(const Settings& settings, const tls::KeyedHash& hash)
                  .logins_per_address = settings.max_logins_per_address}),
       throttle(settings.max_login_delay, hash),
       health(::arc4random()),
+      locks(settings.bridge.session_lock, hash),
       memory(settings.memory_octets, settings.threads * MemoryShare::kTurnOctets,
              [this] { memory_relief.tell(); }),
       read_ahead(settings.read_ahead_total_octets, &memory) {}
@@ -76,11 +77,17 @@ SessionRegistry::SessionRegistry(net::EventLoop& loop, const Settings& settings,
       if (!alive.expired()) drop(id);
     });
   });
+  locks_worker_ = counters_.locks.add_worker([this, &loop, alive](std::uint64_t id) {
+    loop.post([this, alive, id] {
+      if (!alive.expired()) look_at_claim(id);
+    });
+  });
 }
 
 SessionRegistry::~SessionRegistry() {
   counters_.memory_relief.forget(listener_);
   counters_.admission.forget_worker(worker_);
+  counters_.locks.forget_worker(locks_worker_);
   sessions_.clear();
 }
 
@@ -172,6 +179,12 @@ void SessionRegistry::refuse(std::unique_ptr<net::TcpStream> client, ListenerKin
 void SessionRegistry::drop(std::uint64_t id) {
   const auto found = sessions_.find(id);
   if (found != sessions_.end()) found->second->make_room();
+}
+
+/// Asked for by the session locks, perhaps on behalf of another worker.
+void SessionRegistry::look_at_claim(std::uint64_t id) {
+  const auto found = sessions_.find(id);
+  if (found != sessions_.end()) found->second->look_at_claim();
 }
 
 void SessionRegistry::retire(std::uint64_t id) noexcept {

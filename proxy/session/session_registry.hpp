@@ -23,6 +23,7 @@
 #include "session/memory_relief.hpp"
 #include "session/memory_share.hpp"
 #include "session/quiet_line.hpp"
+#include "session/session_locks.hpp"
 #include "session/settings.hpp"
 #include "session/upstream_health.hpp"
 #include "session/upstream_pool.hpp"
@@ -40,6 +41,7 @@ struct Counters {
   Admission admission;
   LoginThrottle throttle;
   UpstreamHealth health;
+  SessionLocks locks;
   QuietLine refused_sessions;  ///< "session-refused"
   QuietLine refused_logins;    ///< "login-refused" of logins that nobody asked the server about
   QuietLine memory_trouble{std::chrono::seconds(10)};  ///< "memory-short"
@@ -79,12 +81,15 @@ class SessionRegistry {
   /// once there is some.
   void await_memory(std::uint64_t id);
   [[nodiscard]] std::size_t size() const { return sessions_.size(); }
+  /// Our name with the session locks.
+  [[nodiscard]] std::size_t locks_worker() const { return locks_worker_; }
 
  private:
   void add(std::uint64_t id, std::unique_ptr<ProxySession> session);
   void refuse(std::unique_ptr<net::TcpStream> client, ListenerKind kind,
               Admission::Refusal refusal);
   void drop(std::uint64_t id);
+  void look_at_claim(std::uint64_t id);
   void sweep();
   void refuse(std::unique_ptr<net::TcpStream> client, ListenerKind kind);
   void pass_relief_on() noexcept;
@@ -105,6 +110,7 @@ class SessionRegistry {
   /// For what other threads send here: expired once the registry is gone. This thread only.
   std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);
   std::size_t worker_;  ///< our name with the admission
+  std::size_t locks_worker_;
   net::Deferred sweep_;
   net::Timer drain_deadline_;
   std::function<void()> on_empty_;

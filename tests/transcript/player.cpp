@@ -79,6 +79,7 @@ class Player {
       return step.text == "connect" || step.text == "connecting" || step.text == "securing" ||
              step.text == "tls" || step.text == "closed" || step.text.starts_with("refuse");
     }
+    if (step.mark == "lock") return step.text == "asked";
     return step.mark == "P!" && (step.text == "tls" || step.text == "securing" ||
                                  step.text == "closed" || step.text == "aborted");
   }
@@ -95,6 +96,13 @@ class Player {
       } else if (key == "mark-seen") {
         settings_.mailbox.mark_seen =
             value == "retr" ? bridge::MarkSeen::kRetr : bridge::MarkSeen::kNever;
+      } else if (key == "exact-sizes") {
+        settings_.exact_sizes = value == "new"   ? bridge::ExactSizes::kNew
+                                : value == "off" ? bridge::ExactSizes::kOff
+                                                 : bridge::ExactSizes::kLearned;
+      } else if (key == "session-lock") {
+        settings_.session_lock =
+            value == "reject" ? bridge::SessionLock::kReject : bridge::SessionLock::kTakeover;
       } else if (key == "delete-mode") {
         settings_.mailbox.delete_mode = delete_mode(value);
       } else if (key == "trash-folder") {
@@ -160,6 +168,7 @@ class Player {
       bridge_->set_starved(step.text == "short", now_);
       pump();
     }
+    if (step.mark == "lock") lock_event(step.text);
     if (step.mark == "again") begin_session();
     if (step.mark == "drain") {
       bridge_->drain();
@@ -169,6 +178,21 @@ class Player {
       bridge_->abort("aborted");
       pump();
     }
+  }
+
+  void lock_event(const std::string& text) {
+    if (text == "asked") {
+      expect_action<bridge::ClaimMailbox>("ask for the mailbox");
+    } else if (text == "granted" || text == "changed") {
+      bridge_->mailbox_granted(text == "changed", now_);
+    } else if (text == "refused") {
+      bridge_->refuse_login(bridge::mailbox_in_use(text));
+    } else if (text == "wanted") {
+      bridge_->give_way();
+    } else {
+      throw Mismatch("unknown event lock " + text);
+    }
+    pump();
   }
 
   template <class Feed>
@@ -289,6 +313,7 @@ class Player {
                      to_upstream_ += close.last_words;
                      actions_.push_back(std::move(action));
                    },
+                   [&](bridge::ClaimMailbox&) { actions_.push_back(std::move(action)); },
                    [&](bridge::SecureClient&) { actions_.push_back(std::move(action)); },
                    [&](bridge::CloseClient&) { actions_.push_back(std::move(action)); },
                    [](auto&) {},

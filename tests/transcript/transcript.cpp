@@ -42,9 +42,9 @@ std::string unescape(std::string_view text) {
 }
 
 bool is_mark(std::string_view word) {
-  static constexpr std::array<std::string_view, 15> kMarks = {
-      "again", "P>|", "P<|", "I<|",   "P>",    "P<",  "P!",    "I>",
-      "I<",    "I!",  "T",   "drain", "abort", "set", "memory"};
+  static constexpr std::array<std::string_view, 16> kMarks = {
+      "again", "P>|", "P<|", "I<|",   "P>",    "P<",  "P!",     "I>",
+      "I<",    "I!",  "T",   "drain", "abort", "set", "memory", "lock"};
   return std::ranges::find(kMarks, word) != kMarks.end();
 }
 

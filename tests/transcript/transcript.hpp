@@ -36,6 +36,9 @@ namespace popbridge::test {
 ///     P! congested, P! flowing   the client's side has too much queued; no more
 ///     P! queued 100        so many octets wait for the client
 ///     memory short         there is no memory for more from upstream; memory back: there is
+///     lock asked           popbridge asks whether the session may have its mailbox
+///     lock granted, lock changed   it may; somebody has changed it meanwhile
+///     lock wanted          a newer session is to have it
 ///     T 300 s              so much time passes
 ///     drain                popbridge is told to stop
 ///     abort                popbridge is told to end the session at once
