@@ -29,6 +29,9 @@ namespace popbridge::imap {
 
 /// Which flags a STORE adds or takes away; always .SILENT.
 enum class StoreAction { kAdd, kRemove };
+/// Which of the ids that some servers have for a message uid_fetch_ids() asks for: Gmail's
+/// X-GM-MSGID, or EMAILID of RFC 8474.
+enum class IdItem { kGmailId, kEmailId };
 /// System flags (RFC 9051 section 2.3.2).
 inline constexpr std::string_view kDeletedFlag = "\\Deleted";
 inline constexpr std::string_view kSeenFlag = "\\Seen";
@@ -99,6 +102,8 @@ class ClientSession {
   // Of one or several messages; `set` as UidSet::text().
   /// UID FETCH set (UID): which sequence numbers they have.
   CommandId uid_fetch_numbers(std::string_view set);
+  /// MessageInfo with uid and the one id, for each message that has it.
+  CommandId uid_fetch_ids(std::string_view set, IdItem item);
   /// UID FETCH set (UID BODY.PEEK[])
   CommandId uid_fetch_message(std::string_view set);
   /// UID FETCH set (UID BODY.PEEK[HEADER])

@@ -178,6 +178,10 @@ CommandId ClientSession::uid_fetch_numbers(std::string_view set) {
   return send(uid_fetch(set, "(UID)"));
 }
 
+CommandId ClientSession::uid_fetch_ids(std::string_view set, IdItem item) {
+  return send(uid_fetch(set, item == IdItem::kGmailId ? "(UID X-GM-MSGID)" : "(UID EMAILID)"));
+}
+
 CommandId ClientSession::uid_fetch_message(std::string_view set) {
   return send(uid_fetch(set, "(UID BODY.PEEK[])"));
 }

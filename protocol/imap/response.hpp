@@ -145,7 +145,9 @@ struct MessageInfo {
   std::optional<std::uint64_t> rfc822_size;
   std::optional<bool> deleted;  ///< from FLAGS, where sent
   std::optional<bool> seen;
-  bool nil_body = false;  ///< a body item was there without value (NIL or nothing)
+  std::optional<std::uint64_t> gmail_id;  ///< X-GM-MSGID of Gmail's X-GM-EXT-1
+  std::string email_id;                   ///< EMAILID (RFC 8474), without parentheses; or empty
+  bool nil_body = false;                  ///< a body item was there without value (NIL or nothing)
 };
 /// The server says goodbye; the connection is about to end.
 struct Bye {

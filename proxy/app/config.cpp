@@ -7,11 +7,11 @@
 
 #include "app/checker.hpp"
 #include "app/config_mailbox.hpp"
+#include "app/config_unique_ids.hpp"
 
 namespace popbridge::app {
 namespace {
 
-using bridge::UidlFormat;
 using bridge::UpstreamSecurity;
 using log::Level;
 using log::Line;
@@ -56,12 +56,6 @@ constexpr auto kCleartextChoices = std::to_array<std::pair<std::string_view, All
     {"loopback", AllowCleartext::kLoopback},
     {"private", AllowCleartext::kPrivate},
     {"always", AllowCleartext::kAlways},
-});
-constexpr auto kUidlChoices = std::to_array<std::pair<std::string_view, UidlFormat>>({
-    {"dovecot", UidlFormat::kDovecot},
-    {"uw", UidlFormat::kUw},
-    {"cyrus", UidlFormat::kCyrus},
-    {"uidvalidity-uid", UidlFormat::kUidValidityUid},
 });
 constexpr auto kLevelChoices = std::to_array<std::pair<std::string_view, Level>>({
     {"error", Level::kError},
@@ -257,7 +251,7 @@ void ConfigChecker::set_listener_tls() {
 void ConfigChecker::set_mailbox() {
   bridge::Settings& settings = config_.session.bridge;
   set_mailbox_choices(*this, settings);
-  set(settings.uidl_format, "uidl-format", one_of(kUidlChoices));
+  set_unique_ids(*this, settings, host_, config_.notices);
 }
 
 void ConfigChecker::set_limits() {

@@ -123,10 +123,15 @@ inline constexpr std::array kOptions = std::to_array<Option>({
      "is refused, or ends the first, which then deletes nothing.",
      "none"},
     {"uidl-format", Group::kMailbox, Form::kSingle, Scope::kEverywhere,
-     "dovecot|uw|cyrus|uidvalidity-uid",
+     "dovecot|cyrus|uw|uidvalidity-uid|gmail|emailid|TEMPLATE",
      "How unique-ids are written; choose what the server before popbridge used, so that clients do "
-     "not download everything again.",
+     "not download everything again. TEMPLATE is text with %u (UID) and %v (UIDVALIDITY), as in "
+     "%08Xu%08Xv.",
      "dovecot"},
+    {"uidl-map", Group::kMailbox, Form::kSingle, Scope::kEverywhere, "FILE",
+     "Unique-ids of the server before popbridge that no format gives: lines of user, folder, "
+     "UIDVALIDITY, UID and unique-id with tabs between them. All other messages have the format's.",
+     "none"},
     {"login-timeout", Group::kLimits, Form::kSingle, Scope::kEverywhere, "SECONDS",
      "Time from connection to login.", "60"},
     {"idle-timeout", Group::kLimits, Form::kSingle, Scope::kEverywhere, "SECONDS",

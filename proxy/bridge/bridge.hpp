@@ -185,6 +185,7 @@ class Bridge {
   void note_change(const imap::Event& event);
   void on_opening_event(const imap::Event& event);
   void on_opened();
+  void make_unique_ids();
   void retrieve(Retrieving& retrieving);
   void ask_for(Retrieving& retrieving);
   void make_retrieval(Retrieving& retrieving);
@@ -261,13 +262,14 @@ class Bridge {
   MailboxChoices choices_;  ///< of the login
   Secret password_;
   std::string_view mechanism_;
-  std::optional<Maildrop> maildrop_;     ///< from login on
-  std::vector<OpenedFolder> folders_;    ///< by folder, as at login
-  std::vector<SnapshotChange> learned_;  ///< by folder, for the index store, at the end
-  std::size_t selected_ = 0;             ///< the folder, on the upstream connection there is
-  bool switch_wanted_ = false;           ///< to needed_folder(), when nothing is in flight
-  bool switching_ = false;               ///< opening_ selects another folder, for a command
-  SequenceMap sequence_map_;             ///< of the upstream connection there is
+  std::optional<Maildrop> maildrop_;          ///< from login on
+  std::vector<OpenedFolder> folders_;         ///< by folder, as at login
+  std::vector<std::string> folder_suffixes_;  ///< of their unique-ids; with several folders
+  std::vector<SnapshotChange> learned_;       ///< by folder, for the index store, at the end
+  std::size_t selected_ = 0;                  ///< the folder, on the upstream connection there is
+  bool switch_wanted_ = false;                ///< to needed_folder(), when nothing is in flight
+  bool switching_ = false;                    ///< opening_ selects another folder, for a command
+  SequenceMap sequence_map_;                  ///< of the upstream connection there is
   std::chrono::sys_days today_{};
   std::uint64_t exists_ = 0;          ///< when the mailbox was opened on that connection
   Time opened_at_{};                  ///< when that was, by an earlier session perhaps

@@ -80,8 +80,11 @@ void Bridge::on_login_request(pop3::LoginRequest& request) {
 std::string_view Bridge::list_line(ListLine& line, pop3::MessageNumber number,
                                    bool unique_ids) const {
   if (!unique_ids) return line.size(number, maildrop_->octets(number));
-  return line.unique_id(number, settings_.uidl_format,
-                        maildrop_->uid_validity(maildrop_->folder(number)), maildrop_->uid(number));
+  const std::size_t folder = maildrop_->folder(number);
+  const std::string_view suffix =
+      folder == 0 ? std::string_view() : std::string_view(folder_suffixes_[folder]);
+  return line.unique_id({number, maildrop_->uid_validity(folder), maildrop_->uid(number), suffix},
+                        settings_.uidl_format, maildrop_->unique_ids());
 }
 
 void Bridge::on_list(std::optional<pop3::MessageNumber> number, bool unique_ids) {

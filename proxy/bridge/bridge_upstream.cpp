@@ -307,6 +307,7 @@ void Bridge::on_opened() {
   if (!maildrop_) {
     maildrop_ = opening_->take_maildrop();
     folders_ = std::move(folders);
+    make_unique_ids();
     learned_.resize(folders_.size());
     opening_.reset();
     const bool named = choices_.folders != settings_.mailbox.folders;
@@ -327,6 +328,40 @@ void Bridge::on_opened() {
     return;
   }
   start_upstream_work();
+}
+
+/// Those that UID and UIDVALIDITY do not give. A list that an earlier session left has them
+/// already.
+void Bridge::make_unique_ids() {
+  const std::size_t folders = maildrop_->folder_count();
+  if (folders > 1) {
+    for (const std::string& name : choices_.folders) {
+      folder_suffixes_.push_back(folder_suffix(name));
+    }
+  }
+  if (maildrop_->unique_ids() != nullptr) return;
+  std::vector<UniqueIdMap::Folder> mapped(folders);
+  bool needed = settings_.uidl_format.is_from_server();
+  for (std::size_t i = 0; settings_.uidl_map && i < folders; ++i) {
+    mapped[i] = settings_.uidl_map->folder(user_, choices_.folders[i], maildrop_->uid_validity(i));
+    needed = needed || !mapped[i].empty();
+  }
+  if (!needed) return;
+  UniqueIdsMaker maker(settings_.uidl_format, settings_.unique_id_hash);
+  for (std::uint32_t i = 1; i <= maildrop_->capacity(); ++i) {
+    const pop3::MessageNumber number(i);
+    const std::size_t folder = maildrop_->folder(number);
+    const imap::Uid uid = maildrop_->uid(number);
+    if (settings_.uidl_format.is_from_server()) {
+      maker.add(folders_[folder].ids, uid, mapped[folder].find(uid));
+    } else {
+      const std::string_view suffix =
+          folder == 0 ? std::string_view() : std::string_view(folder_suffixes_[folder]);
+      maker.add(maildrop_->uid_validity(folder), uid, suffix, mapped[folder].find(uid));
+    }
+  }
+  maildrop_->set_unique_ids(maker.make());
+  for (OpenedFolder& folder : folders_) folder.ids = ServerIds();
 }
 
 void Bridge::fail_task(const Failure& failure) {

@@ -16,7 +16,8 @@ FolderOpening::FolderOpening(const Settings& settings, const MailboxChoices& cho
       key_(std::move(key)),
       list_(list),
       index_(settings.max_messages),
-      view_(choices, today, settings.max_messages) {}
+      view_(choices, today, settings.max_messages),
+      ids_(settings.uidl_format, settings.unique_id_hash, settings.max_messages) {}
 
 void FolderOpening::fail(Failure failure, bool upstream_usable) {
   failure_ = std::move(failure);
@@ -28,7 +29,7 @@ std::size_t FolderOpening::memory_octets() const {
   // Out of a known list a new one is made.
   const std::size_t known = known_ ? 2 * known_->memory() : 0;
   return index_.memory_octets() + known + (warm_ ? warm_->memory_octets() : 0) +
-         view_.memory_octets();
+         view_.memory_octets() + ids_.memory_octets();
 }
 
 void FolderOpening::start() {
@@ -36,6 +37,7 @@ void FolderOpening::start() {
   if (!list_) return;
   ask_index();
   view_.start(upstream_);
+  ids_.start(upstream_);
 }
 
 void FolderOpening::ask_index() {
@@ -63,13 +65,16 @@ void FolderOpening::on_event(const imap::Event& event) {
              },
              event);
   if (state_ != State::kRunning) return;
-  if (warm_) warm_->on_event(event, upstream_, index_, selected_);
+  const auto* const info = std::get_if<imap::MessageInfo>(&event);
+  const bool is_id = info != nullptr && FolderIds::is_answer(*info);
+  if (warm_ && !is_id) warm_->on_event(event, upstream_, index_, selected_);
   if (list_) view_.on_event(event, upstream_);
+  if (list_) ids_.on_event(event);
   finish_if_complete();
 }
 
 void FolderOpening::on_message(const imap::MessageInfo& info) {
-  if (warm_) return;
+  if (warm_ || FolderIds::is_answer(info)) return;
   index_.on_message(info);
   if (index_.too_many()) {
     const std::string text(sentence(IndexError::kTooMany));
@@ -180,6 +185,11 @@ void FolderOpening::finish_listing() {
 /// The list is there; now it must be known what of it is shown.
 void FolderOpening::on_listed() {
   view_.on_listed(upstream_);
+  ids_.on_listed(upstream_, maildrop_);
+  if (ids_.state() == FolderIds::State::kFailed) {
+    fail(ids_.failure(), true);
+    return;
+  }
   switch (view_.state()) {
     case FolderView::State::kRunning:
       break;
@@ -189,6 +199,9 @@ void FolderOpening::on_listed() {
            true);
       break;
     case FolderView::State::kDone:
+      if (ids_.state() == FolderIds::State::kRunning) break;
+      ids_.narrow(maildrop_);
+      folder_.ids = ids_.take();
       view_.narrow(maildrop_);
       folder_.young = view_.young();
       folder_.expired = view_.expired();

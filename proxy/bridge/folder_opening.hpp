@@ -8,6 +8,7 @@
 #include <string>
 
 #include "bridge/error_map.hpp"
+#include "bridge/folder_ids.hpp"
 #include "bridge/folder_view.hpp"
 #include "bridge/index_store.hpp"
 #include "bridge/mailbox_index.hpp"
@@ -29,9 +30,11 @@ struct OpenedFolder {
   imap::UidSet young;        ///< FolderView::young()
   imap::UidSet expired;      ///< FolderView::expired()
   imap::UidSet newly_shown;  ///< FolderView::newly_shown()
+  ServerIds ids;             ///< of all messages in it, where --uidl-format needs them
 
   [[nodiscard]] std::size_t memory_octets() const {
-    return young.memory_octets() + expired.memory_octets() + newly_shown.memory_octets();
+    return young.memory_octets() + expired.memory_octets() + newly_shown.memory_octets() +
+           ids.memory_octets();
   }
 };
 
@@ -103,6 +106,7 @@ class FolderOpening {
   SnapshotPtr known_;      ///< from an earlier session; to be confirmed
   std::optional<WarmIndex> warm_;
   FolderView view_;
+  FolderIds ids_;
   OpenedFolder folder_;
   Maildrop maildrop_;
   SequenceMap sequence_map_;

@@ -56,6 +56,10 @@ std::size_t Maildrop::memory_octets() const {
     const auto sharers = static_cast<std::size_t>(std::max(1L, folder.mailbox.use_count()));
     octets += folder.mailbox->memory() / sharers + folder.shown_before_hidden.capacity() * 4;
   }
+  if (unique_ids_) {
+    const auto sharers = static_cast<std::size_t>(std::max(1L, unique_ids_.use_count()));
+    octets += unique_ids_->memory_octets() / sharers;
+  }
   return octets;
 }
 

@@ -4,10 +4,13 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include "bridge/mailbox_snapshot.hpp"
 #include "bridge/message_marks.hpp"
+#include "bridge/unique_ids.hpp"
 #include "imap/uid.hpp"
 #include "imap/uid_set.hpp"
 #include "pop3/message_number.hpp"
@@ -30,6 +33,10 @@ class Maildrop {
   void append(Maildrop next);
   /// Takes more messages of the one folder out of the list. Nothing may be marked.
   void hide(const imap::UidSet& uids);
+
+  /// Once all folders are together; null if all ids are derived from UID and UIDVALIDITY.
+  void set_unique_ids(std::shared_ptr<const UniqueIds> ids) { unique_ids_ = std::move(ids); }
+  [[nodiscard]] const UniqueIds* unique_ids() const { return unique_ids_.get(); }
 
   [[nodiscard]] std::size_t folder_count() const { return folders_.size(); }
   [[nodiscard]] std::uint32_t uid_validity(std::size_t folder) const {
@@ -106,6 +113,7 @@ class Maildrop {
   std::uint32_t capacity_ = 0;
   std::uint32_t live_count_ = 0;
   std::uint64_t live_octets_ = 0;
+  std::shared_ptr<const UniqueIds> unique_ids_;
   MessageMarks deleted_;
   MessageMarks retrieved_;
   MessageMarks undelivered_;

@@ -9,6 +9,9 @@
 
 #include "bridge/index_store.hpp"
 #include "bridge/mailbox_choices.hpp"
+#include "bridge/unique_id_format.hpp"
+#include "bridge/unique_id_map.hpp"
+#include "bridge/unique_ids.hpp"
 
 namespace popbridge::bridge {
 
@@ -33,14 +36,6 @@ enum class SessionLock {
   kTakeover,  ///< the first one ends, without its deletes
 };
 
-/// --uidl-format: how UID and UIDVALIDITY are written as a POP3 unique-id (RFC 1939 section 7).
-enum class UidlFormat {
-  kDovecot,         ///< eight hex digits of UID, eight of UIDVALIDITY: "0000000a5f3c2b1d"
-  kUw,              ///< eight hex digits of UIDVALIDITY, eight of UID
-  kCyrus,           ///< "UIDVALIDITY.UID" in decimal
-  kUidValidityUid,  ///< "UIDVALIDITY-UID" in decimal
-};
-
 struct Settings {
   UpstreamSecurity upstream_security = UpstreamSecurity::kTls;
   std::string upstream_name;                ///< keeps the mailboxes of two servers apart
@@ -50,7 +45,10 @@ struct Settings {
   std::string folder_separator;
   SessionLock session_lock = SessionLock::kNone;
   ExactSizes exact_sizes = ExactSizes::kLearned;
-  UidlFormat uidl_format = UidlFormat::kDovecot;
+  UniqueIdFormat uidl_format;
+  std::shared_ptr<const UniqueIdMap> uidl_map;  ///< null: there is none
+  /// SHA-256, from above: this layer knows no cryptography. Needed with uidl_map, and by emailid.
+  UniqueIdHash unique_id_hash = nullptr;
   /// From connection to login, however many octets arrive (RFC 8314 listeners: handshake included).
   std::chrono::milliseconds login_timeout{60'000};
   /// Without a command, and without progress of an answer (RFC 1939 section 3: at least 10 min).

@@ -13,7 +13,6 @@
 
 #include "bridge/mailbox_index.hpp"
 #include "bridge/sequence_map.hpp"
-#include "bridge/uidl.hpp"
 #include "support/catch.hpp"
 
 namespace {
@@ -131,37 +130,6 @@ TEST_CASE("More can be hidden than others have flagged") {
   CHECK(maildrop.live_octets() == 34);
   CHECK(maildrop.uid(MessageNumber(1)) == imap::Uid(2));
   CHECK(maildrop.uid(MessageNumber(2)) == imap::Uid(9));
-}
-
-TEST_CASE("Unique-ids are printable, short, and never the same for two messages",
-          "[K1][K2][K3][K4]") {
-  CHECK(unique_id(UidlFormat::kDovecot, 77, imap::Uid(10)) == "0000000a0000004d");
-  CHECK(unique_id(UidlFormat::kUw, 77, imap::Uid(10)) == "0000004d0000000a");
-  CHECK(unique_id(UidlFormat::kCyrus, 77, imap::Uid(10)) == "77.10");
-  CHECK(unique_id(UidlFormat::kUidValidityUid, 77, imap::Uid(10)) == "77-10");
-  const std::vector<std::uint32_t> values = {1, 10, 11, 101, 110, 0x7fffffff, 0xffffffff};
-  for (const UidlFormat format :
-       {UidlFormat::kDovecot, UidlFormat::kUw, UidlFormat::kCyrus, UidlFormat::kUidValidityUid}) {
-    std::set<std::string> seen;
-    for (const std::uint32_t uid_validity : values) {
-      for (const std::uint32_t uid : values) {
-        const std::string id = unique_id(format, uid_validity, imap::Uid(uid));
-        CHECK(seen.insert(id).second);
-        CHECK(id.size() <= 70);
-        for (const char octet : id) CHECK((octet >= 0x21 && octet <= 0x7e));
-        ListLine line;
-        CHECK(line.unique_id(MessageNumber(4294967295), format, uid_validity, imap::Uid(uid)) ==
-              "4294967295 " + id);
-      }
-    }
-  }
-}
-
-TEST_CASE("A line of LIST holds the largest numbers there are") {
-  ListLine line;
-  CHECK(line.size(MessageNumber(1), 0) == "1 0");
-  CHECK(line.size(MessageNumber(4294967295), 18446744073709551615U) ==
-        "4294967295 18446744073709551615");
 }
 
 TEST_CASE("An EXPUNGE names the UID that has the number at that moment") {

@@ -93,6 +93,8 @@ struct Renderer {
     if (event.rfc822_size) text += " size " + std::to_string(*event.rfc822_size);
     if (event.deleted) text += *event.deleted ? " deleted" : " -deleted";
     if (event.seen) text += *event.seen ? " seen" : " -seen";
+    if (event.gmail_id) text += " gmail " + std::to_string(*event.gmail_id);
+    if (!event.email_id.empty()) text += " email " + event.email_id;
     if (event.nil_body) text += " nil";
     return text;
   }
