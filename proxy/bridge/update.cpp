@@ -28,7 +28,8 @@ Update::Way Update::way_of(const UpdatePlan& plan, std::size_t most_found) {
   switch (plan.mode) {
     case DeleteMode::kTrash:
     case DeleteMode::kMove:
-      return Transfer(plan.remove, {plan.mode == DeleteMode::kTrash, plan.folder, plan.selected},
+      return Transfer(plan.remove,
+                      {plan.mode == DeleteMode::kTrash, plan.folder, plan.selected_folder},
                       most_found);
     case DeleteMode::kFlag:
       return FlagStore(plan.remove, std::string(imap::kDeletedFlag), "UNDELETED", true, most_found);
@@ -166,7 +167,7 @@ std::string Update::complaints() const {
                  parts_->way);
   std::string text;
   if (seen_refused_) text += " (\\Seen was not stored)";
-  if (shown_refused_) text += " (what was shown was not noted)";
+  if (shown_refused_) text += " (" + std::string(kShownKeyword) + " was not stored)";
   if (foreign_flags_lost) text += " (\\Deleted flags of others were not put back)";
   return text;
 }

@@ -26,14 +26,14 @@ namespace popbridge::bridge {
 struct UpdatePlan {
   // What is empty by itself is said to be, so that a plan may name only what it is about.
   // NOLINTBEGIN(readability-redundant-member-init)
+  std::string selected_folder{};  ///< UTF-8, where all of it is
   /// To be removed in the way of `mode`: kExpunge, or moved to `folder`, or flagged. Not with kHide
   /// (that is `hide`) and kIgnore.
   imap::UidSet remove{};
   DeleteMode mode = DeleteMode::kExpunge;
-  std::string folder{};           ///< UTF-8; of kMove; of kTrash, where the server names none
-  std::string selected{"INBOX"};  ///< UTF-8, the folder all this is in
-  imap::UidSet hide{};            ///< to be given kHiddenKeyword; disjoint from `remove`
-  imap::UidSet fetched{};         ///< to be given `fetched_keyword`; disjoint from both
+  std::string folder{};    ///< UTF-8; of kMove; of kTrash, where the server names none
+  imap::UidSet hide{};     ///< to be given kHiddenKeyword; disjoint from `remove`
+  imap::UidSet fetched{};  ///< to be given `fetched_keyword`; disjoint from both
   std::string fetched_keyword{};
   imap::UidSet mark_seen{};  ///< before anything else, or what is moved would not be
   imap::UidSet shown{};      ///< to be given kShownKeyword

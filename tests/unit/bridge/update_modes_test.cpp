@@ -24,15 +24,18 @@ imap::UidSet uids(std::string_view text) {
 }
 
 UpdatePlan moving(std::string_view remove, std::string folder = "Old") {
-  return {.remove = uids(remove), .mode = DeleteMode::kMove, .folder = std::move(folder)};
+  return {.selected_folder = "INBOX",
+          .remove = uids(remove),
+          .mode = DeleteMode::kMove,
+          .folder = std::move(folder)};
 }
 
 UpdatePlan trashing(std::string_view remove, std::string fallback = {},
                     std::string selected = "INBOX") {
-  return {.remove = uids(remove),
+  return {.selected_folder = std::move(selected),
+          .remove = uids(remove),
           .mode = DeleteMode::kTrash,
-          .folder = std::move(fallback),
-          .selected = std::move(selected)};
+          .folder = std::move(fallback)};
 }
 
 /// `say()` plays the server and returns what is sent next.
@@ -296,7 +299,8 @@ TEST_CASE("Known names count at the top and below INBOX and Gmail's folders, the
 }
 
 TEST_CASE("Flagged is what a search for unflagged ones does not find") {
-  const UpdatePlan plan{.remove = uids("5,9"), .mode = DeleteMode::kFlag};
+  const UpdatePlan plan{
+      .selected_folder = "INBOX", .remove = uids("5,9"), .mode = DeleteMode::kFlag};
   const std::string flight =
       "t1 UID STORE 5,9 +FLAGS.SILENT (\\Deleted)\r\nt2 NOOP\r\n"
       "t3 UID SEARCH UID 5,9 UNDELETED\r\n";
@@ -359,12 +363,12 @@ TEST_CASE("Keywords are stored before anything is moved, and confirmed by themse
   CHECK(quit.failed());
   CHECK(quit.update.remaining() == 1);
   CHECK(quit.update.not_hidden() == uids("7"));
-  CHECK(quit.update.complaints() == " (\\Seen was not stored) (what was shown was not noted)");
+  CHECK(quit.update.complaints() == " (\\Seen was not stored) ($PopShown was not stored)");
   CHECK(quit.update.failure().log_text == "server said OK to $PopHidden but did not store it");
 }
 
 TEST_CASE("Without ESEARCH one part waits for the other, as answers do not say whose they are") {
-  UpdatePlan plan{.remove = uids("5")};
+  UpdatePlan plan{.selected_folder = "INBOX", .remove = uids("5")};
   plan.hide = uids("7");
   plan.fetched = uids("9");
   plan.fetched_keyword = "$PopFetched";
