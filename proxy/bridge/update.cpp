@@ -19,9 +19,9 @@ const Failure kNoFailure;
 
 Update::Update(UpdatePlan plan, std::size_t most_found)
     : plan_(std::move(plan)),
-      fetched_(keyword_store(plan_.fetched, plan_.fetched_keyword, most_found)),
-      hide_(keyword_store(plan_.hide, kHiddenKeyword, most_found)),
-      way_(way_of(plan_, most_found)) {}
+      parts_(std::make_unique<Parts>(
+          keyword_store(plan_.fetched, plan_.fetched_keyword, most_found),
+          keyword_store(plan_.hide, kHiddenKeyword, most_found), way_of(plan_, most_found))) {}
 
 Update::Way Update::way_of(const UpdatePlan& plan, std::size_t most_found) {
   if (plan.remove.empty()) return {};
@@ -60,7 +60,7 @@ void Update::start(imap::ClientSession& upstream, bool numbers_known) {
 
 void Update::begin_part(std::size_t part, imap::ClientSession& upstream) {
   if (part < 2) {
-    (part == 0 ? fetched_ : hide_).start(upstream);
+    (part == 0 ? parts_->fetched : parts_->hide).start(upstream);
     return;
   }
   std::visit(Overloaded{
@@ -68,7 +68,7 @@ void Update::begin_part(std::size_t part, imap::ClientSession& upstream) {
                  [&](FlagStore& way) { way.start(upstream); },
                  [&](auto& way) { way.start(upstream, numbers_known_); },
              },
-             way_);
+             parts_->way);
 }
 
 void Update::begin_parts(imap::ClientSession& upstream) {
@@ -86,14 +86,14 @@ void Update::on_event(const imap::Event& event, imap::ClientSession& upstream) {
     if (std::erase(shown_sent_, completed->id) > 0 && refused) shown_refused_ = true;
   }
   // What has not begun here may still know commands of an earlier connection.
-  if (begun_ > 0) fetched_.on_event(event, upstream);
-  if (begun_ > 1) hide_.on_event(event, upstream);
+  if (begun_ > 0) parts_->fetched.on_event(event, upstream);
+  if (begun_ > 1) parts_->hide.on_event(event, upstream);
   if (begun_ > 2) {
     std::visit(Overloaded{
                    [](std::monostate) {},
                    [&](auto& way) { way.on_event(event, upstream); },
                },
-               way_);
+               parts_->way);
   }
   begin_parts(upstream);
 }
@@ -104,7 +104,7 @@ void Update::on_gone(imap::Uid uid) {
                  [](FlagStore&) {},  // the search tells
                  [&](auto& way) { way.on_gone(uid); },
              },
-             way_);
+             parts_->way);
 }
 
 Update::State Update::way_state() const {
@@ -112,12 +112,12 @@ Update::State Update::way_state() const {
                         [](std::monostate) { return State::kDone; },
                         [](const auto& way) { return way.state(); },
                     },
-                    way_);
+                    parts_->way);
 }
 
 Update::State Update::part_state(std::size_t part) const {
-  if (part == 0) return fetched_.state();
-  return part == 1 ? hide_.state() : way_state();
+  if (part == 0) return parts_->fetched.state();
+  return part == 1 ? parts_->hide.state() : way_state();
 }
 
 Update::State Update::state() const {
@@ -138,7 +138,7 @@ const imap::UidSet& Update::not_removed() const {
                           return way.state() == State::kDone ? kNone : way.left();
                         },
                     },
-                    way_);
+                    parts_->way);
 }
 
 const Failure& Update::failure() const {
@@ -147,10 +147,10 @@ const Failure& Update::failure() const {
                           [](std::monostate) -> const Failure& { return kNoFailure; },
                           [](const auto& way) -> const Failure& { return way.failure(); },
                       },
-                      way_);
+                      parts_->way);
   }
-  if (hide_.state() == State::kFailed) return hide_.failure();
-  return fetched_.state() == State::kFailed ? fetched_.failure() : kNoFailure;
+  if (parts_->hide.state() == State::kFailed) return parts_->hide.failure();
+  return parts_->fetched.state() == State::kFailed ? parts_->fetched.failure() : kNoFailure;
 }
 
 imap::UidSet Update::removed() const {
@@ -164,7 +164,7 @@ std::string Update::complaints() const {
                      [](const FlagStore&) { return false; },
                      [](const auto& way) { return way.foreign_flags_lost(); },
                  },
-                 way_);
+                 parts_->way);
   std::string text;
   if (seen_refused_) text += " (\\Seen was not stored)";
   if (shown_refused_) text += " (" + std::string(kShownKeyword) + " was not stored)";

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -25,7 +26,7 @@ namespace popbridge::bridge {
 struct UpdatePlan {
   // What is empty by itself is said to be, so that a plan may name only what it is about.
   // NOLINTBEGIN(readability-redundant-member-init)
-  std::string selected_folder{};  ///< where all of it is
+  std::string selected_folder{};  ///< UTF-8, where all of it is
   /// To be removed in the way of `mode`: kExpunge, or moved to `folder`, or flagged. Not with kHide
   /// (that is `hide`) and kIgnore.
   imap::UidSet remove{};
@@ -74,12 +75,12 @@ class Update {
   }
   /// How many of them are not confirmed. A message that somebody else removed is.
   [[nodiscard]] std::uint64_t remaining() const {
-    return not_removed().size() + hide_.left().size() + fetched_.left().size();
+    return not_removed().size() + not_hidden().size() + not_fetched().size();
   }
   // Of that, by part.
   [[nodiscard]] const imap::UidSet& not_removed() const;
-  [[nodiscard]] const imap::UidSet& not_hidden() const { return hide_.left(); }
-  [[nodiscard]] const imap::UidSet& not_fetched() const { return fetched_.left(); }
+  [[nodiscard]] const imap::UidSet& not_hidden() const { return parts_->hide.left(); }
+  [[nodiscard]] const imap::UidSet& not_fetched() const { return parts_->fetched.left(); }
   /// In kFailed: of the first part that failed; what deletes comes first.
   [[nodiscard]] const Failure& failure() const;
   /// In kDone: those that the folder does not hold any more.
@@ -102,10 +103,13 @@ class Update {
   static constexpr std::size_t kParts = 3;
 
   UpdatePlan plan_;
-  FlagStore fetched_;
-  FlagStore hide_;
-  Way way_;
-  std::size_t begun_ = 0;  ///< parts, on this connection
+  struct Parts {
+    FlagStore fetched;
+    FlagStore hide;
+    Way way;
+  };
+  std::unique_ptr<Parts> parts_;  ///< apart: every session has room for an Update, few have one
+  std::size_t begun_ = 0;         ///< parts, on this connection
   bool one_by_one_ = false;
   bool numbers_known_ = false;
   // Best effort, not completed yet.
