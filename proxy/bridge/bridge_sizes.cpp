@@ -23,8 +23,9 @@ void Bridge::begin_counting(bool server_estimates) {
   const SnapshotPtr known = std::exchange(folders_[selected_].known, nullptr);
   const bool learned = known && !known->exact().empty();
   if (settings_.exact_sizes != ExactSizes::kNew || !(server_estimates || learned)) return;
-  counting_.emplace();
-  counting_->known = known;
+  Counting counting;
+  counting.known = known;
+  counting_ = std::move(counting);
   begin_work();
   upstream_moved(now_);
   continue_counting();

@@ -46,6 +46,7 @@ class ExactSizes(FaultTest):
         return bench.login()
 
     def test_new_messages_are_counted_at_login_and_not_read_again(self):
+        """G8."""
         with Bench(messages=estimated(), options=("--exact-sizes", "new")) as bench:
             client = self.session(bench)
             self.assertEqual(client.stat(), (5, sum(EXACT.values())))
@@ -66,6 +67,7 @@ class ExactSizes(FaultTest):
             client.quit()
 
     def test_a_wrong_size_never_fails_a_retr(self):
+        """G7."""
         def check(_, sizes):
             with Bench(messages=one_without_size(), options=("--exact-sizes", sizes)) as bench:
                 client = self.session(bench)
