@@ -89,11 +89,18 @@ def hold_half_handshakes(port, count, pipe):
 def flood_with_commands(client, stop):
     """Pipelines NOOP without end, and reads the answers as they come."""
     commands = b"NOOP\r\n" * 1000
-    reading = threading.Thread(target=client.read_to_end, daemon=True)
+
+    def read():
+        with contextlib.suppress(OSError):
+            while client.socket.recv(MIB):
+                pass
+    reading = threading.Thread(target=read, daemon=True)
     reading.start()
     with contextlib.suppress(OSError):
         while not stop.is_set():
             client.send(commands)
+    client.reset()
+    reading.join(PATIENCE_S)
 
 
 def large_answer(session, command):
@@ -213,7 +220,9 @@ def floods():
             f"--tls-handshake-timeout {HANDSHAKE_TIMEOUT_S}; VmHWM "
             f"{status_kib(pid, 'VmHWM') / 1024:.0f} MiB")
         stop.set()
-        for client in readers:
+        for thread in flooding:
+            thread.join(PATIENCE_S)
+        for client in readers[:READERS]:
             client.reset()
         ends = [line for line in bench.bridge.lines if line.event == "session-end"
                 and line.fields["reason"] == "tls-handshake-timeout"]
