@@ -15,6 +15,10 @@ namespace popbridge {
   return octet >= 'a' && octet <= 'z' ? static_cast<char>(octet - 'a' + 'A') : octet;
 }
 
+[[nodiscard]] constexpr char to_lower(char octet) {
+  return octet >= 'A' && octet <= 'Z' ? static_cast<char>(octet - 'A' + 'a') : octet;
+}
+
 [[nodiscard]] constexpr bool is_digit(char octet) {
   return octet >= '0' && octet <= '9';
 }

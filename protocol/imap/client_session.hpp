@@ -29,7 +29,12 @@ namespace popbridge::imap {
 
 /// Which flags a STORE adds or takes away; always .SILENT.
 enum class StoreAction { kAdd, kRemove };
-enum class Flag { kDeleted, kSeen };
+/// Which of the ids that some servers have for a message uid_fetch_ids() asks for: Gmail's
+/// X-GM-MSGID, or EMAILID of RFC 8474.
+enum class IdItem { kGmailId, kEmailId };
+/// System flags (RFC 9051 section 2.3.2).
+inline constexpr std::string_view kDeletedFlag = "\\Deleted";
+inline constexpr std::string_view kSeenFlag = "\\Seen";
 
 /// Bytes in; events and bytes out. Any number of commands may be in flight; answers are matched by
 /// tag, FETCH data by UID. A tagged answer to a command that was not yet wholly taken from
@@ -97,6 +102,8 @@ class ClientSession {
   // Of one or several messages; `set` as UidSet::text().
   /// UID FETCH set (UID): which sequence numbers they have.
   CommandId uid_fetch_numbers(std::string_view set);
+  /// MessageInfo with uid and the one id, for each message that has it.
+  CommandId uid_fetch_ids(std::string_view set, IdItem item);
   /// UID FETCH set (UID BODY.PEEK[])
   CommandId uid_fetch_message(std::string_view set);
   /// UID FETCH set (UID BODY.PEEK[HEADER])
@@ -105,10 +112,18 @@ class ClientSession {
   CommandId uid_fetch_header_and_text(std::string_view set, std::uint32_t text_octets);
   /// UID FETCH uid (UID BODY.PEEK[TEXT]<offset.octets>)
   CommandId uid_fetch_text(Uid uid, std::uint64_t offset, std::uint32_t octets);
-  /// UID STORE set +FLAGS.SILENT (flag). `set`: a piece of UidSet::chunks().
-  CommandId uid_store(std::string_view set, StoreAction action, Flag flag);
+  /// UID STORE set +FLAGS.SILENT (flag). `set`: a piece of UidSet::chunks(). `flag`: a system flag,
+  /// or a keyword, which is an atom.
+  CommandId uid_store(std::string_view set, StoreAction action, std::string_view flag);
   CommandId uid_expunge(std::string_view set);
   CommandId expunge();
+  // `wire_name`: of encode_mailbox_name() or Listed; quoted, or a literal if it cannot be.
+  /// UID MOVE (RFC 6851).
+  CommandId uid_move(std::string_view set, std::string_view wire_name);
+  CommandId uid_copy(std::string_view set, std::string_view wire_name);
+  CommandId create(std::string_view wire_name);
+  /// LIST "" "*": a Listed for each mailbox.
+  CommandId list_all();
 
   /// Nothing is asked, half said or wrong: somebody else may go on with this connection.
   [[nodiscard]] bool at_rest() const;
@@ -130,6 +145,7 @@ class ClientSession {
     kResponse,  ///< it begins a response
     kFetch,     ///< a FETCH response goes on behind a literal
     kSkipped,   ///< a response nobody needs goes on behind a literal
+    kListed,    ///< a LIST response goes on behind the name
   };
 
   // Input: from fragments to events.
@@ -147,6 +163,8 @@ class ClientSession {
   void read_fetch(std::string_view piece);
   void begin_fetch_literal();
   void emit_quoted_parts();
+  void on_list(const ResponseHead& head, std::string_view line);
+  void emit_listed(Listed listed, std::string wire_name);
   void skip_literal_of(std::string_view line, bool allowed);
   void note_capabilities(std::string_view words);
   void on_login_succeeded(const ResponseCode& code);
@@ -161,6 +179,7 @@ class ClientSession {
   // Output: client_session_commands.cpp.
   [[nodiscard]] CommandWriter writer() const;
   CommandId send(std::string_view words);
+  CommandId send_named(std::string_view words, std::string_view wire_name);
   /// Completes a login that must not be sent.
   [[nodiscard]] CommandId refuse_login(std::string reason);
   CommandId authenticate_plain(std::string_view user, const Secret& password);
@@ -183,8 +202,9 @@ class ClientSession {
   bool capabilities_since_login_ = false;  ///< untagged CAPABILITY while the login is in flight
 
   Reading reading_ = Reading::kResponse;
-  bool part_open_ = false;    ///< the literal being read is a message part
-  bool had_literal_ = false;  ///< in the FETCH response being read
+  bool part_open_ = false;        ///< the literal being read is a message part
+  std::optional<Listed> listed_;  ///< whose name is the literal being read
+  bool had_literal_ = false;      ///< in the FETCH response being read
   bool greeted_ = false;
   bool bye_seen_ = false;
   bool awaiting_tls_ = false;   ///< STARTTLS was answered OK: not an octet may come in clear

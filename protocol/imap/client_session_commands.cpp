@@ -9,16 +9,6 @@
 namespace popbridge::imap {
 namespace {
 
-std::string_view name_of(Flag flag) {
-  switch (flag) {
-    case Flag::kDeleted:
-      return "\\Deleted";
-    case Flag::kSeen:
-      return "\\Seen";
-  }
-  return {};
-}
-
 std::string uid_fetch(std::string_view set, std::string_view items) {
   return std::string("UID FETCH ").append(set).append(" ").append(items);
 }
@@ -188,6 +178,10 @@ CommandId ClientSession::uid_fetch_numbers(std::string_view set) {
   return send(uid_fetch(set, "(UID)"));
 }
 
+CommandId ClientSession::uid_fetch_ids(std::string_view set, IdItem item) {
+  return send(uid_fetch(set, item == IdItem::kGmailId ? "(UID X-GM-MSGID)" : "(UID EMAILID)"));
+}
+
 CommandId ClientSession::uid_fetch_message(std::string_view set) {
   return send(uid_fetch(set, "(UID BODY.PEEK[])"));
 }
@@ -208,12 +202,13 @@ CommandId ClientSession::uid_fetch_text(Uid uid, std::uint64_t offset, std::uint
       "(UID BODY.PEEK[TEXT]<" + std::to_string(offset) + "." + std::to_string(octets) + ">)"));
 }
 
-CommandId ClientSession::uid_store(std::string_view set, StoreAction action, Flag flag) {
+CommandId ClientSession::uid_store(std::string_view set, StoreAction action,
+                                   std::string_view flag) {
   return send(std::string("UID STORE ")
                   .append(set)
                   .append(action == StoreAction::kAdd ? " +" : " -")
                   .append("FLAGS.SILENT (")
-                  .append(name_of(flag))
+                  .append(flag)
                   .append(")"));
 }
 
@@ -223,6 +218,29 @@ CommandId ClientSession::uid_expunge(std::string_view set) {
 
 CommandId ClientSession::expunge() {
   return send("EXPUNGE");
+}
+
+CommandId ClientSession::send_named(std::string_view words, std::string_view wire_name) {
+  forget_login();
+  CommandWriter command = writer();
+  command.text(words).text(" ").string(wire_name);
+  return queue_.add(CommandKind::kPlain, command.finish());
+}
+
+CommandId ClientSession::uid_move(std::string_view set, std::string_view wire_name) {
+  return send_named(std::string("UID MOVE ").append(set), wire_name);
+}
+
+CommandId ClientSession::uid_copy(std::string_view set, std::string_view wire_name) {
+  return send_named(std::string("UID COPY ").append(set), wire_name);
+}
+
+CommandId ClientSession::create(std::string_view wire_name) {
+  return send_named("CREATE", wire_name);
+}
+
+CommandId ClientSession::list_all() {
+  return send("LIST \"\" \"*\"");
 }
 
 }  // namespace popbridge::imap

@@ -143,6 +143,10 @@ void FetchParser::classify(std::string_view name, std::optional<std::string_view
     part(Section::kHeader);
   } else if (iequals(name, "RFC822.TEXT")) {
     part(Section::kText);
+  } else if (iequals(name, "X-GM-MSGID")) {
+    item_ = Item::kGmailId;
+  } else if (iequals(name, "EMAILID")) {
+    item_ = Item::kEmailId;
   } else if (iequals(name, "MODSEQ") || iequals(name, "INTERNALDATE")) {
     item_ = Item::kNoString;
   }
@@ -195,6 +199,7 @@ std::optional<FetchParser::Outcome> FetchParser::read_list(Cursor& cursor) {
     const std::string_view atom = cursor.take_while(
         [](char octet) { return octet != ' ' && octet != '(' && octet != ')' && octet != '"'; });
     if (item_ == Item::kFlags) on_flag(atom);
+    if (item_ == Item::kEmailId && depth_ == 1) info_.email_id = atom;
   }
   return std::nullopt;
 }
@@ -220,6 +225,10 @@ void FetchParser::on_atom(std::string_view text) {
     case Item::kSize:
       info_.rfc822_size = parse_size(text);
       break;
+    case Item::kGmailId:
+      if (const auto id = parse_decimal<std::uint64_t>(text)) info_.gmail_id = *id;
+      break;
+    case Item::kEmailId:  // RFC 8474 section 4.1 has it in parentheses, or NIL
     case Item::kFlags:
     case Item::kPart:
     case Item::kNoString:

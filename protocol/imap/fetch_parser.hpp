@@ -13,8 +13,8 @@
 namespace popbridge::imap {
 
 /// Fed with the pieces of text between literals, each as it becomes complete; literals themselves
-/// never come here. Keeps what MessageInfo holds and no text, and allocates nothing for a response
-/// without quoted message parts.
+/// never come here. Keeps what MessageInfo holds and no other text, and allocates nothing for a
+/// response without quoted message parts and EMAILID.
 class FetchParser {
  public:
   /// `nesting`: parentheses within parentheses that are still followed.
@@ -60,6 +60,8 @@ class FetchParser {
     kSize,
     kFlags,
     kPart,
+    kGmailId,
+    kEmailId,
     kNoString,  ///< never a literal: numbers and dates
     kOther,
   };

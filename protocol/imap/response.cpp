@@ -1,5 +1,8 @@
 #include "imap/response.hpp"
 
+#include "common/ascii.hpp"
+#include "imap/cursor.hpp"
+
 namespace popbridge::imap {
 
 std::string_view sentence(ProtocolError error) {
@@ -34,6 +37,20 @@ std::string_view sentence(ProtocolError error) {
       return "the server closed the connection";
   }
   return "unknown error";
+}
+
+bool keeps_keyword(const ResponseCode& permanent_flags, std::string_view keyword) {
+  const std::string_view text = permanent_flags.text;
+  const std::size_t list = text.find('(');
+  if (list == std::string_view::npos) return false;
+  Cursor words(text.substr(list + 1));
+  while (!words.at_end() && words.peek() != ')') {
+    const std::string_view flag =
+        words.take_while([](char octet) { return octet != ' ' && octet != ')'; });
+    if (flag == "\\*" || iequals(flag, keyword)) return true;
+    words.skip_spaces();
+  }
+  return false;
 }
 
 }  // namespace popbridge::imap

@@ -45,6 +45,7 @@ enum class Code {
   kUidNext,
   kHighestModSeq,
   kUidNotSticky,
+  kPermanentFlags,
   kCapability,
   kMessageLimit,
   kThrottled,
@@ -59,6 +60,9 @@ struct ResponseCode {
   std::uint64_t number = 0;    ///< UIDVALIDITY, UIDNEXT, HIGHESTMODSEQ; MESSAGELIMIT's first number
   std::uint32_t last_uid = 0;  ///< MESSAGELIMIT's UID, 0 where it has none
 };
+/// PERMANENTFLAGS: whether the server keeps a flag that it has not seen before (its list has "\*"),
+/// or this keyword, in any case.
+[[nodiscard]] bool keeps_keyword(const ResponseCode& permanent_flags, std::string_view keyword);
 
 /// Names a command until its Completed event.
 struct CommandId {
@@ -102,6 +106,15 @@ struct SearchResult {
   std::optional<CommandId> command;
 };
 
+/// One mailbox of a LIST (or XLIST) response.
+struct Listed {
+  std::string wire_name;          ///< as the server wrote it: what names the mailbox to it again
+  std::string name;               ///< in UTF-8; what is no modified UTF-7 stays as it came
+  std::optional<char> delimiter;  ///< between the levels of names; empty: there are none
+  bool trash = false;             ///< \Trash (RFC 6154)
+  bool selectable = true;         ///< neither \Noselect nor \NonExistent
+};
+
 /// Which part of a message a body literal is.
 enum class Section {
   kFull,    ///< BODY[] or RFC822
@@ -132,7 +145,9 @@ struct MessageInfo {
   std::optional<std::uint64_t> rfc822_size;
   std::optional<bool> deleted;  ///< from FLAGS, where sent
   std::optional<bool> seen;
-  bool nil_body = false;  ///< a body item was there without value (NIL or nothing)
+  std::optional<std::uint64_t> gmail_id;  ///< X-GM-MSGID of Gmail's X-GM-EXT-1
+  std::string email_id;                   ///< EMAILID (RFC 8474), without parentheses; or empty
+  bool nil_body = false;                  ///< a body item was there without value (NIL or nothing)
 };
 /// The server says goodbye; the connection is about to end.
 struct Bye {
@@ -166,7 +181,7 @@ struct Fatal {
 };
 
 using Event = std::variant<Greeted, Completed, Notice, Exists, Expunged, Vanished, SearchResult,
-                           BodyBegin, BodyChunk, BodyEnd, MessageInfo, Bye, Fatal>;
+                           Listed, BodyBegin, BodyChunk, BodyEnd, MessageInfo, Bye, Fatal>;
 
 /// Capabilities the bridge asks about.
 enum class Capability {

@@ -139,6 +139,12 @@ void UidCollector::add(const UidSet& set) {
   ranges_ = {};
 }
 
+UidSet union_of(const UidSet& one, const UidSet& other) {
+  std::vector<UidSet::Range> all = one.ranges();
+  all.insert(all.end(), other.ranges().begin(), other.ranges().end());
+  return UidSet::from_ranges(std::move(all));
+}
+
 UidSet intersection(const UidSet& one, const UidSet& other) {
   UidSet both;
   auto left = one.ranges().begin();

@@ -32,6 +32,8 @@ class UidSet {
   [[nodiscard]] std::uint64_t size() const;  ///< number of UIDs
   [[nodiscard]] const std::vector<Range>& ranges() const { return ranges_; }
 
+  [[nodiscard]] std::size_t memory_octets() const { return ranges_.capacity() * sizeof(Range); }
+
   /// "1,3:5" in ascending order.
   [[nodiscard]] std::string text() const;
   /// text() cut at commas into pieces of at most `maximum` octets each (>= 21), so that command
@@ -60,6 +62,8 @@ class UidCollector {
   /// More was named than may be held: what is here is not all.
   [[nodiscard]] bool overflowed() const { return overflowed_; }
   [[nodiscard]] UidSet set() const { return UidSet::from_ranges(ranges_); }
+  /// Room for ranges that it holds in memory.
+  [[nodiscard]] std::size_t held_ranges() const { return ranges_.capacity(); }
 
  private:
   /// Ranges gathered before they are put in order for the first time.
@@ -72,6 +76,8 @@ class UidCollector {
 };
 
 // Both in one pass over the ranges of the two.
+/// What is in one of them, or both.
+[[nodiscard]] UidSet union_of(const UidSet& one, const UidSet& other);
 /// What is in both.
 [[nodiscard]] UidSet intersection(const UidSet& one, const UidSet& other);
 /// `from` without what is in `without`.

@@ -24,6 +24,8 @@ namespace {
 
 /// Of a file that read_file() takes: a configuration file is a page or two.
 constexpr std::size_t kFileOctets = 1024UL * 1024UL;
+/// Of one that read_large_file() takes: some fifty million messages in --uidl-map.
+constexpr std::size_t kLargeFileOctets = 4096UL * 1024UL * 1024UL;
 
 std::string reason(int error_number) {
   return std::system_category().message(error_number);
@@ -43,21 +45,34 @@ class Descriptor {
   int fd_;
 };
 
-std::expected<std::string, std::string> read_file(const std::string& path) {
+/// Of a file that is not larger than `most`.
+std::expected<std::string, std::string> read_up_to(const std::string& path, std::size_t most) {
+  constexpr std::size_t kPiece = 256UL * 1024UL;
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (file.get() < 0) return std::unexpected(reason(errno));
-  std::string text(kFileOctets + 1, '\0');
-  std::size_t size = 0;
-  while (size < text.size()) {
+  std::string text;
+  for (std::size_t size = 0;;) {
+    text.resize(size + std::min(kPiece, most + 1 - size));
     const ssize_t count = ::read(file.get(), text.data() + size, text.size() - size);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) return std::unexpected(reason(errno));
-    if (count == 0) break;
     size += static_cast<std::size_t>(count);
+    if (size > most) {
+      return std::unexpected("larger than " + std::to_string(most / (1024UL * 1024UL)) + " MiB");
+    }
+    if (count == 0) {
+      text.resize(size);
+      return text;
+    }
   }
-  if (size > kFileOctets) return std::unexpected("larger than 1 MiB");
-  text.resize(size);
-  return text;
+}
+
+std::expected<std::string, std::string> read_file(const std::string& path) {
+  return read_up_to(path, kFileOctets);
+}
+
+std::expected<std::string, std::string> read_large_file(const std::string& path) {
+  return read_up_to(path, kLargeFileOctets);
 }
 
 /// O_NONBLOCK: a FIFO put there by mistake must not hold up the start.
@@ -212,6 +227,7 @@ Host this_host() {
   const unsigned by_affinity = affinity_cpus();
   const unsigned by_cgroup = cgroup_cpus();
   return Host{.read_file = read_file,
+              .read_large_file = read_large_file,
               .why_unreadable = why_unreadable,
               .why_no_directory = why_no_directory,
               .exposure = exposure,

@@ -28,6 +28,8 @@ enum class Exposure { kNone, kGroupReads, kOthers };
 struct Host {
   /// A whole small text file. The error is the reason ("No such file or directory").
   std::function<std::expected<std::string, std::string>(const std::string& path)> read_file;
+  /// A whole file of any size that memory holds, with the same error.
+  std::function<std::expected<std::string, std::string>(const std::string& path)> read_large_file;
   /// Empty if `path` is a file that can be read, else the reason.
   std::function<std::string(const std::string& path)> why_unreadable;
   /// Empty if `path` is a directory in which files can be made, else the reason.

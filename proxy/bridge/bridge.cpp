@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "bridge/folder_view.hpp"
 #include "bridge/overloaded.hpp"
 
 namespace popbridge::bridge {
@@ -78,6 +79,7 @@ std::size_t Bridge::memory_octets() const {
   if (upstream_) octets += upstream_->memory_octets();
   if (opening_) octets += opening_->memory_octets();
   octets += maildrop_octets();
+  for (const OpenedFolder& folder : folders_) octets += folder.memory_octets();
   const auto* const retrieving = std::get_if<Retrieving>(&task_);
   if (retrieving != nullptr && retrieving->retrieval != nullptr) {
     octets += retrieving->retrieval->staged_octets();
@@ -358,16 +360,22 @@ std::optional<KeptMailbox> Bridge::mailbox_to_keep() {
   // Known numbers say that nothing moved while the mailbox was opened. With exact sizes
   // that were learned the next listing is another.
   const bool as_opened = !mailbox_moved_ && sequence_map_.known() &&
-                         maildrop_->mailbox_size() == exists_ && exists_ > 0;
-  if (!as_opened || !learned_.empty()) return std::nullopt;
-  return KeptMailbox{maildrop_->without_marks(), std::move(sequence_map_), exists_, read_only_,
-                     opened_at_};
+                         maildrop_->folder_count() == 1 && !needs_view(choices_) &&
+                         maildrop_->mailbox_size(0) == exists_ && exists_ > 0;
+  if (!as_opened || !learned_.front().empty()) return std::nullopt;
+  return KeptMailbox{choices_.folders.front(),   maildrop_->without_marks(),
+                     std::move(sequence_map_),   exists_,
+                     folders_.front().read_only, opened_at_};
 }
 
 void Bridge::store_learned() {
-  if (!settings_.index_store || !maildrop_ || generation_lost_ || learned_.empty()) return;
-  learned_.uid_validity = maildrop_->uid_validity();
-  settings_.index_store->amend({settings_.upstream_name, user_, settings_.folder}, learned_);
+  if (!settings_.index_store || !maildrop_ || generation_lost_) return;
+  for (std::size_t folder = 0; folder < learned_.size(); ++folder) {
+    if (learned_[folder].empty()) continue;
+    learned_[folder].uid_validity = maildrop_->uid_validity(folder);
+    settings_.index_store->amend({settings_.upstream_name, user_, choices_.folders[folder]},
+                                 learned_[folder]);
+  }
 }
 
 }  // namespace popbridge::bridge

@@ -8,12 +8,16 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
+#include <vector>
 
 #include "bridge/action.hpp"
 #include "bridge/error_map.hpp"
 #include "bridge/fetches.hpp"
+#include "bridge/folder_opening.hpp"
 #include "bridge/kept_mailbox.hpp"
+#include "bridge/mailbox_choices.hpp"
 #include "bridge/maildrop.hpp"
 #include "bridge/prefetch.hpp"
 #include "bridge/read_ahead_budget.hpp"
@@ -48,8 +52,8 @@ class Bridge {
   [[nodiscard]] pop3::ServerSession& client() { return client_; }
   /// Null while there is no upstream connection; gone before CloseUpstream is carried out.
   [[nodiscard]] imap::ClientSession* upstream() { return upstream_ ? &*upstream_ : nullptr; }
-  /// The credentials of the login that is under way; the password is wiped when the session is
-  /// over.
+  /// The credentials of the login that is under way, for the IMAP server; the password is wiped
+  /// when the session is over.
   [[nodiscard]] const std::string& user() const { return user_; }
   [[nodiscard]] const Secret& password() const { return password_; }
 
@@ -61,12 +65,14 @@ class Bridge {
 
   // What happened outside.
   /// `tag_prefix` for imap::ClientSession: fresh random letters for each connection.
-  void upstream_connected(std::string tag_prefix);
+  /// `today`: the date by the time of day, in UTC.
+  void upstream_connected(std::string tag_prefix, std::chrono::sys_days today);
   void upstream_secured();
   /// Instead of upstream_connected(): an engine that an earlier session left behind (KeepUpstream).
   /// It proves itself by what it says of the mailbox; if it fails in any way, a new connection is
   /// asked for.
-  void upstream_reused(imap::ClientSession engine, std::optional<KeptMailbox> mailbox);
+  void upstream_reused(imap::ClientSession engine, std::optional<KeptMailbox> mailbox,
+                       std::chrono::sys_days today);
   /// Instead of connecting for a login: it has to wait, and ConnectUpstream is asked for again at
   /// `until`; unless the client leaves before, or says that it will send nothing more.
   void connect_later(Time until);
@@ -138,9 +144,16 @@ class Bridge {
     bool probe_answered = false;
     bool probe_found = false;
   };
-  /// QUIT with something to do.
+  /// QUIT with something to do: the update of one folder after the other.
   struct Updating {
+    std::size_t folder;
     Update update;
+    std::deque<std::pair<std::size_t, UpdatePlan>> next{};
+    bool client_asked = false;    ///< for something that must be confirmed
+    std::uint64_t asked = 0;      ///< messages to remove, of the folders that are done
+    std::uint64_t remaining = 0;  ///< of those, not confirmed
+    std::optional<Failure> failure{};
+    std::string complaints{};  ///< what went wrong besides, for the log
   };
   using Task = std::variant<Idle, LoggingIn, Listing, Retrieving, Updating>;
 
@@ -172,6 +185,7 @@ class Bridge {
   void note_change(const imap::Event& event);
   void on_opening_event(const imap::Event& event);
   void on_opened();
+  void make_unique_ids();
   void retrieve(Retrieving& retrieving);
   void ask_for(Retrieving& retrieving);
   void make_retrieval(Retrieving& retrieving);
@@ -191,8 +205,12 @@ class Bridge {
   void on_probe_event(Retrieving& retrieving, const imap::Event& event);
   void note_gone(const imap::Event& event);
   void on_update_event(Updating& updating, const imap::Event& event);
+  /// If it has come to its end; `updating` is gone then.
+  void settle_update(Updating& updating);
   /// `lost`: the upstream was lost for good before the outcome was known.
-  void finish_update(const Update& update, const std::optional<Failure>& lost);
+  void finish_update(Updating updating, const std::optional<Failure>& lost);
+  void answer_update(const Updating& updating);
+  [[nodiscard]] UpdatePlan plan_update(std::size_t folder) const;
 
   void lose_generation();
   void connect_upstream(bool may_reuse);
@@ -201,6 +219,10 @@ class Bridge {
   void on_bye(const imap::Bye& bye);
   /// Begins the task's work upstream, on the connection there is or on one made again.
   void start_upstream_work();
+  /// The folder that the task needs selected.
+  [[nodiscard]] std::size_t needed_folder() const;
+  /// Selects it, once nothing is in flight; then the work begins.
+  void switch_folder();
   void fail_task(const Failure& failure);
   void drop_upstream(bool say_goodbye);
 
@@ -237,16 +259,22 @@ class Bridge {
   std::optional<Wish> pipelined_;  ///< by the client, and not read ahead yet for want of room
 
   std::string user_;
+  MailboxChoices choices_;  ///< of the login
   Secret password_;
   std::string_view mechanism_;
-  std::optional<Maildrop> maildrop_;  ///< from login on
-  SequenceMap sequence_map_;          ///< of the upstream connection there is
-  SnapshotChange learned_;            ///< for the index store, at the end
+  std::optional<Maildrop> maildrop_;          ///< from login on
+  std::vector<OpenedFolder> folders_;         ///< by folder, as at login
+  std::vector<std::string> folder_suffixes_;  ///< of their unique-ids; with several folders
+  std::vector<SnapshotChange> learned_;       ///< by folder, for the index store, at the end
+  std::size_t selected_ = 0;                  ///< the folder, on the upstream connection there is
+  bool switch_wanted_ = false;                ///< to needed_folder(), when nothing is in flight
+  bool switching_ = false;                    ///< opening_ selects another folder, for a command
+  SequenceMap sequence_map_;                  ///< of the upstream connection there is
+  std::chrono::sys_days today_{};
   std::uint64_t exists_ = 0;          ///< when the mailbox was opened on that connection
   Time opened_at_{};                  ///< when that was, by an earlier session perhaps
   bool upstream_doubted_ = false;     ///< it has given nothing where something was due
   bool mailbox_moved_ = false;        ///< something has happened in it since, by us or others
-  bool read_only_ = false;
   bool generation_lost_ = false;      ///< UIDVALIDITY changed: our UIDs mean nothing any more
   bool reused_ = false;               ///< opening_ works on a connection of an earlier session
   bool clean_quit_ = false;           ///< QUIT was answered +OK

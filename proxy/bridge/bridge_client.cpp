@@ -1,9 +1,13 @@
 // The client's commands.
+#include <algorithm>
 #include <cstddef>
+#include <deque>
 #include <string>
 #include <utility>
 
 #include "bridge/bridge.hpp"
+#include "bridge/folder_view.hpp"
+#include "bridge/login_name.hpp"
 #include "bridge/overloaded.hpp"
 #include "bridge/uidl.hpp"
 
@@ -59,7 +63,13 @@ void Bridge::on_client_event(pop3::Event& event) {
 }
 
 void Bridge::on_login_request(pop3::LoginRequest& request) {
-  user_ = std::move(request.user);
+  LoginName name = parse_login_name(request.user, settings_);
+  if (name.user.empty()) {
+    client_.refuse_login(pop3::ResponseCode::kAuth, "no user name");
+    return;
+  }
+  user_ = std::move(name.user);
+  choices_ = std::move(name.choices);
   password_ = std::move(request.password);
   mechanism_ = request.mechanism;
   begin_work();
@@ -70,8 +80,11 @@ void Bridge::on_login_request(pop3::LoginRequest& request) {
 std::string_view Bridge::list_line(ListLine& line, pop3::MessageNumber number,
                                    bool unique_ids) const {
   if (!unique_ids) return line.size(number, maildrop_->octets(number));
-  return line.unique_id(number, settings_.uidl_format, maildrop_->uid_validity(),
-                        maildrop_->uid(number));
+  const std::size_t folder = maildrop_->folder(number);
+  const std::string_view suffix =
+      folder == 0 ? std::string_view() : std::string_view(folder_suffixes_[folder]);
+  return line.unique_id({number, maildrop_->uid_validity(folder), maildrop_->uid(number), suffix},
+                        settings_.uidl_format, maildrop_->unique_ids());
 }
 
 void Bridge::on_list(std::optional<pop3::MessageNumber> number, bool unique_ids) {
@@ -116,7 +129,8 @@ void Bridge::on_delete(pop3::MessageNumber number) {
     client_.reply_err(pop3::ResponseCode::kNone, maildrop_->is_known(number)
                                                      ? "message is already marked deleted"
                                                      : "no such message");
-  } else if (read_only_) {
+  } else if (folders_[maildrop_->folder(number)].read_only &&
+             choices_.delete_mode != DeleteMode::kIgnore) {
     client_.reply_err(pop3::ResponseCode::kSysPerm, "mailbox is read-only");
   } else {
     maildrop_->mark_deleted(number);
@@ -127,54 +141,130 @@ void Bridge::on_delete(pop3::MessageNumber number) {
   }
 }
 
-void Bridge::on_quit() {
-  imap::UidSet seen;
-  if (settings_.mark_seen == MarkSeen::kRetr && !read_only_) {
-    seen = maildrop_->retrieved_and_kept();
+/// What is to be done in one folder, at QUIT and not before.
+UpdatePlan Bridge::plan_update(std::size_t folder) const {
+  const OpenedFolder& opened = folders_[folder];
+  UpdatePlan plan;
+  if (opened.read_only) return plan;
+  plan.selected_folder = choices_.folders[folder];
+  plan.mode = choices_.delete_mode;
+  plan.folder = plan.mode == DeleteMode::kMove ? choices_.move_folder : choices_.trash_folder;
+  const imap::UidSet deleted = maildrop_->deleted(folder);
+  const imap::UidSet retrieved = maildrop_->retrieved(folder);
+  switch (choices_.delete_mode) {
+    case DeleteMode::kExpunge:
+    case DeleteMode::kTrash:
+    case DeleteMode::kMove:
+    case DeleteMode::kFlag:
+      plan.hide = intersection(deleted, opened.young);
+      plan.remove = union_of(difference(deleted, opened.young), opened.expired);
+      break;
+    case DeleteMode::kHide:
+      plan.hide = deleted;
+      break;
+    case DeleteMode::kIgnore:
+      break;
   }
-  Update update(maildrop_->deleted(), std::move(seen));
-  if (update.to_remove().empty() && update.to_mark_seen().empty()) {
+  // What is removed for good needs no flag.
+  const imap::UidSet leaves = plan.mode == DeleteMode::kExpunge ? plan.remove : imap::UidSet();
+  if (choices_.mark_seen == MarkSeen::kRetr) plan.mark_seen = difference(retrieved, leaves);
+  if (choices_.mark_seen == MarkSeen::kDelete) plan.mark_seen = difference(deleted, leaves);
+  if (choices_.hide_fetched) {
+    plan.fetched = difference(difference(retrieved, plan.remove), plan.hide);
+    plan.fetched_keyword = fetched_keyword(choices_);
+  }
+  plan.shown = difference(opened.newly_shown, plan.remove);
+  return plan;
+}
+
+void Bridge::on_quit() {
+  std::deque<std::pair<std::size_t, UpdatePlan>> plans;
+  std::uint64_t unread = 0;
+  std::string unread_uids;
+  bool client_asked = maildrop_->live_count() < maildrop_->capacity();
+  for (std::size_t folder = 0; folder < maildrop_->folder_count(); ++folder) {
+    UpdatePlan plan = plan_update(folder);
+    if (plan.empty()) continue;
+    const imap::UidSet undelivered =
+        intersection(maildrop_->deleted_undelivered(folder), plan.remove);
+    if (unread == 0 && !undelivered.empty()) unread_uids = undelivered.chunks(kUidsInLog).front();
+    unread += undelivered.size();
+    client_asked = client_asked || !plan.fetched.empty();
+    plans.emplace_back(folder, std::move(plan));
+  }
+  if (plans.empty()) {
     clean_quit_ = true;
     client_.reply_ok("bye");
     return;
   }
   // Allowed (RFC 1939 has no such condition, and a person may want it), but never in silence.
-  const imap::UidSet unread = maildrop_->deleted_undelivered();
-  if (!unread.empty()) {
-    actions_.emplace_back(DeletesUnread{unread.size(), unread.chunks(kUidsInLog).front()});
-  }
+  if (unread > 0) actions_.emplace_back(DeletesUnread{unread, std::move(unread_uids)});
+  // The one that is selected already comes first.
+  std::ranges::stable_partition(plans,
+                                [this](const auto& plan) { return plan.first == selected_; });
   begin_work();
   fetches_.clear();
-  task_ = Updating{std::move(update)};
+  auto [folder, plan] = std::move(plans.front());
+  plans.pop_front();
+  task_ = Updating{folder, Update(std::move(plan)), std::move(plans), client_asked};
   start_upstream_work();
 }
 
-void Bridge::finish_update(const Update& update, const std::optional<Failure>& lost) {
-  const std::uint64_t asked = update.to_remove().size();
+/// One folder is done, or lost with all that come behind it.
+void Bridge::finish_update(Updating updating, const std::optional<Failure>& lost) {
+  const Update& update = updating.update;
   const bool confirmed = update.state() == Update::State::kDone;
+  updating.asked += update.asked();
   if (confirmed) {
-    deleted_ = asked;
-    learned_.removed = update.to_remove();
+    learned_[updating.folder].removed = update.removed();
+  } else {
+    updating.remaining += update.remaining();
+    if (!updating.failure) updating.failure = lost ? *lost : update.failure();
   }
-  if (!confirmed || update.seen_refused() || update.foreign_flags_lost()) {
-    std::string reason = lost ? lost->log_text : update.failure().log_text;
-    if (update.seen_refused()) reason += " (\\Seen was not stored)";
-    if (update.foreign_flags_lost()) reason += " (\\Deleted flags of others were not put back)";
-    actions_.emplace_back(UpdateFailed{asked, confirmed ? 0 : update.remaining(), reason});
+  updating.complaints += update.complaints();
+  if (lost) {
+    for (const auto& [folder, plan] : updating.next) {
+      updating.asked += Update(plan).asked();
+      updating.remaining += Update(plan).asked();
+    }
+    updating.next.clear();
+  }
+  if (updating.next.empty()) {
+    answer_update(updating);
+    return;
+  }
+  auto [folder, plan] = std::move(updating.next.front());
+  updating.next.pop_front();
+  updating.folder = folder;
+  updating.update = Update(std::move(plan));
+  begin_work();
+  task_ = std::move(updating);
+  start_upstream_work();
+}
+
+void Bridge::answer_update(const Updating& updating) {
+  const bool confirmed = !updating.failure;
+  const std::uint64_t marked = maildrop_->capacity() - maildrop_->live_count();
+  deleted_ = confirmed ? marked : updating.asked - updating.remaining;
+  if (!confirmed || !updating.complaints.empty()) {
+    actions_.emplace_back(UpdateFailed{
+        updating.asked, updating.remaining,
+        (confirmed ? std::string() : updating.failure->log_text) + updating.complaints});
   }
   if (client_gone_) {
     task_ = Idle{};
     end_session(end_reason_, false);
     return;
   }
-  if (confirmed || asked == 0) {
-    clean_quit_ = confirmed;
-    client_.reply_ok("bye, " + count_of(asked, "message") + " removed");
+  clean_quit_ = confirmed;
+  if (confirmed || !updating.client_asked) {
+    client_.reply_ok("bye, " + count_of(confirmed ? marked : 0, "message") + " removed");
   } else {
-    const Failure& failure = lost ? *lost : update.failure();
-    client_.reply_err(failure.code, std::to_string(update.remaining()) + " of " +
-                                        count_of(asked, "message") +
-                                        " not removed: " + failure.client_text);
+    client_.reply_err(updating.failure->code,
+                      std::to_string(updating.remaining) + " of " +
+                          count_of(updating.asked, "message") +
+                          (marked > 0 ? " not removed: " : " not marked as fetched: ") +
+                          updating.failure->client_text);
   }
   set_task(Idle{});
 }

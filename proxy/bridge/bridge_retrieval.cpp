@@ -23,6 +23,8 @@ RetrievalRequest Bridge::request_for(const Wish& wish) const {
 
 void Bridge::retrieve(Retrieving& retrieving) {
   const RetrievalRequest& request = retrieving.request;
+  // What was read ahead in another folder would be taken for this one's.
+  if (needed_folder() != selected_) fetches_.forget_all();
   Retrieval* const found = fetches_.find(request);
   const Wish wish{request.number, request.top_lines};
   if (prefetch_.on_request(wish, found != nullptr, *maildrop_)) fetches_.pass(request.number);
@@ -46,7 +48,6 @@ void Bridge::retrieve(Retrieving& retrieving) {
 void Bridge::ask_for(Retrieving& retrieving) {
   fetches_.forget(retrieving.request.uid);
   if (fetches_.awaits_answer(retrieving.request.uid)) return;
-  make_retrieval(retrieving);
   start_upstream_work();
 }
 
@@ -108,8 +109,9 @@ void Bridge::finish_retrieval(const Retrieving& retrieving, std::uint64_t octets
     ++retrieved_;
     maildrop_->mark_retrieved(request.number);
     const bool learned = octets_sent != request.listed_octets;
-    if (learned && learned_.exact_sizes.size() < maildrop_->capacity()) {
-      learned_.exact_sizes.push_back({request.uid, octets_sent});
+    SnapshotChange& change = learned_[maildrop_->folder(request.number)];
+    if (learned && change.exact_sizes.size() < maildrop_->capacity()) {
+      change.exact_sizes.push_back({request.uid, octets_sent});
     }
   }
   reconnected_ = false;
@@ -178,8 +180,8 @@ void Bridge::on_probe_event(Retrieving& retrieving, const imap::Event& event) {
 // --- Reading ahead ---
 
 void Bridge::read_ahead() {
-  const bool possible = link_ == Link::kReady && !bye_deadline_ && !draining_ && !over_ &&
-                        !generation_lost_ && !throttled_ && !fetches_.uid_last();
+  const bool possible = link_ == Link::kReady && !switch_wanted_ && !bye_deadline_ && !draining_ &&
+                        !over_ && !generation_lost_ && !throttled_ && !fetches_.uid_last();
   if (!possible) return;
   read_ahead_pipelined();
   // A guess is made only with a server that has shown how it answers.
@@ -191,6 +193,7 @@ void Bridge::read_ahead() {
 void Bridge::read_ahead_guessed() {
   const auto octets_of = [this](const Wish& wish) { return request_for(wish).expected_octets(); };
   while (const auto wish = prefetch_.next(*maildrop_, fetches_.outstanding(), octets_of)) {
+    if (maildrop_->folder(wish->number) != selected_) return;
     if (!fetches_.read_ahead(request_for(*wish), false)) return;
   }
 }
@@ -203,7 +206,8 @@ void Bridge::read_ahead_pipelined() {
       if (!upcoming) return;
       pipelined_ = Wish{upcoming->number, upcoming->top_lines};
     }
-    if (maildrop_->is_live(pipelined_->number)) {
+    if (maildrop_->is_live(pipelined_->number) &&
+        maildrop_->folder(pipelined_->number) == selected_) {
       const RetrievalRequest request = request_for(*pipelined_);
       const bool ever_fits = request.expected_octets() <= settings_.read_ahead_octets;
       if (ever_fits && !fetches_.read_ahead(request, true)) return;

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "bridge/bridge.hpp"
+#include "bridge/folder_view.hpp"
 #include "bridge/overloaded.hpp"
 
 namespace popbridge::bridge {
@@ -45,10 +46,12 @@ void Bridge::refuse_login(const Failure& failure) {
   fail_task(failure);
 }
 
-void Bridge::upstream_connected(std::string tag_prefix) {
+void Bridge::upstream_connected(std::string tag_prefix, std::chrono::sys_days today) {
   if (over_ || link_ != Link::kConnecting) return;
+  today_ = today;
   upstream_.emplace(std::move(tag_prefix));
-  opening_.emplace(settings_, *upstream_, user_, password_, !maildrop_);
+  opening_.emplace(settings_, choices_, *upstream_, user_, password_, today_,
+                   maildrop_ ? std::optional(needed_folder()) : std::nullopt);
   link_ = Link::kOpening;
   establishing_ = settings_.upstream_security != UpstreamSecurity::kInsecure;
   if (settings_.upstream_security == UpstreamSecurity::kTls) {
@@ -56,14 +59,19 @@ void Bridge::upstream_connected(std::string tag_prefix) {
   }
 }
 
-void Bridge::upstream_reused(imap::ClientSession engine, std::optional<KeptMailbox> mailbox) {
+void Bridge::upstream_reused(imap::ClientSession engine, std::optional<KeptMailbox> mailbox,
+                             std::chrono::sys_days today) {
   if (over_ || link_ != Link::kConnecting) return;
+  today_ = today;
   upstream_.emplace(std::move(engine));
-  opening_.emplace(settings_, *upstream_, user_, password_, true);
+  opening_.emplace(settings_, choices_, *upstream_, user_, password_, today_, std::nullopt);
   link_ = Link::kOpening;
   establishing_ = false;
   reused_ = true;
-  if (mailbox && now_ - mailbox->opened_at >= kKeptMailboxLife) mailbox.reset();
+  const bool usable = mailbox && now_ - mailbox->opened_at < kKeptMailboxLife &&
+                      choices_.folders.size() == 1 && choices_.folders.front() == mailbox->folder &&
+                      !needs_view(choices_);
+  if (!usable) mailbox.reset();
   opening_->begin_logged_in(std::move(mailbox));
 }
 
@@ -91,13 +99,15 @@ void Bridge::drop_upstream(bool say_goodbye) {
   fetches_.connection_lost();
   bye_deadline_.reset();
   connect_at_.reset();
+  switch_wanted_ = false;
+  switching_ = false;
   link_ = Link::kNone;
   actions_.emplace_back(std::move(close));
 }
 
 void Bridge::upstream_lost(const std::string& reason) {
   if (over_ || link_ == Link::kNone) return;
-  const bool was_ready = link_ == Link::kReady;
+  const bool was_ready = link_ == Link::kReady || switching_;
   const bool reached =
       was_ready || (opening_ && opening_->phase() >= UpstreamOpening::Phase::kLogin);
   if (!reached && !reused_ && !starved_) actions_.emplace_back(UpstreamUnreachable{reason});
@@ -142,12 +152,38 @@ void Bridge::start_upstream_work() {
   }
   trickled_ = 0;
   upstream_activity_ = now_;
+  if (needed_folder() != selected_) {
+    switch_wanted_ = true;
+    switch_folder();
+    return;
+  }
   if (auto* retrieving = std::get_if<Retrieving>(&task_)) {
     retrieving->probe.reset();
+    if (retrieving->retrieval == nullptr) make_retrieval(*retrieving);
     retrieving->retrieval->start(*upstream_);
   } else if (auto* updating = std::get_if<Updating>(&task_)) {
     updating->update.start(*upstream_, sequence_map_.known());
+    settle_update(*updating);
   }
+}
+
+std::size_t Bridge::needed_folder() const {
+  if (const auto* retrieving = std::get_if<Retrieving>(&task_)) {
+    return maildrop_->folder(retrieving->request.number);
+  }
+  if (const auto* updating = std::get_if<Updating>(&task_)) return updating->folder;
+  return selected_;
+}
+
+// UIDs of two folders look alike, so nothing may be on its way when one is left for the other.
+void Bridge::switch_folder() {
+  if (!switch_wanted_ || upstream_->commands_in_flight() > 0) return;
+  switch_wanted_ = false;
+  switching_ = true;
+  opening_.emplace(settings_, choices_, *upstream_, user_, password_, today_, needed_folder());
+  opening_->begin_selecting();
+  link_ = Link::kOpening;
+  opening_started_ = now_;
 }
 
 // --- Events ---
@@ -176,6 +212,11 @@ void Bridge::on_upstream_event(const imap::Event& event) {
   }
   if (link_ == Link::kOpening) {
     on_opening_event(event);
+    return;
+  }
+  if (switch_wanted_) {
+    fetches_.on_event(event, *upstream_);
+    switch_folder();
     return;
   }
   watch_mailbox(event);
@@ -207,7 +248,7 @@ void Bridge::on_bye(const imap::Bye& bye) {
 void Bridge::watch_mailbox(const imap::Event& event) {
   const auto* notice = std::get_if<imap::Notice>(&event);
   if (notice == nullptr || notice->code.code != imap::Code::kUidValidity) return;
-  if (notice->code.number == maildrop_->uid_validity() || generation_lost_) return;
+  if (notice->code.number == maildrop_->uid_validity(selected_) || generation_lost_) return;
   lose_generation();
 }
 
@@ -255,28 +296,72 @@ void Bridge::on_opening_event(const imap::Event& event) {
 
 void Bridge::on_opened() {
   link_ = Link::kReady;
-  read_only_ = opening_->read_only();
-  exists_ = opening_->exists();
+  switching_ = false;
+  std::vector<OpenedFolder> folders = opening_->take_folders();
+  selected_ = maildrop_ ? needed_folder() : 0;
+  exists_ = folders[selected_].exists;
+  const std::uint32_t uid_validity = folders[selected_].uid_validity;
   opened_at_ = opening_->opened_before().value_or(now_);
   mailbox_moved_ = maildrop_.has_value();  // made again: nobody knows what happened in between
   sequence_map_ = opening_->take_sequence_map();
-  const std::uint32_t uid_validity = opening_->uid_validity();
   if (!maildrop_) {
     maildrop_ = opening_->take_maildrop();
+    folders_ = std::move(folders);
+    make_unique_ids();
+    learned_.resize(folders_.size());
     opening_.reset();
+    const bool named = choices_.folders != settings_.mailbox.folders;
+    const bool archives = choices_.delete_mode == DeleteMode::kExpunge &&
+                          upstream_->has(imap::Capability::kGmailExt1);
     actions_.emplace_back(LoginAccepted{user_, mechanism_, maildrop_->live_count(),
-                                        maildrop_->live_octets(), std::exchange(reused_, false)});
+                                        maildrop_->live_octets(), std::exchange(reused_, false),
+                                        named ? choices_.folders.front() : std::string(),
+                                        choices_.device, archives});
     client_.accept_login(std::to_string(maildrop_->live_count()) + " messages (" +
                          std::to_string(maildrop_->live_octets()) + " octets)");
     set_task(Idle{});
     return;
   }
   opening_.reset();
-  if (uid_validity != maildrop_->uid_validity()) {
+  if (uid_validity != maildrop_->uid_validity(selected_)) {
     lose_generation();
     return;
   }
   start_upstream_work();
+}
+
+/// Those that UID and UIDVALIDITY do not give. A list that an earlier session left has them
+/// already.
+void Bridge::make_unique_ids() {
+  const std::size_t folders = maildrop_->folder_count();
+  if (folders > 1) {
+    for (const std::string& name : choices_.folders) {
+      folder_suffixes_.push_back(folder_suffix(name));
+    }
+  }
+  if (maildrop_->unique_ids() != nullptr) return;
+  std::vector<UniqueIdMap::Folder> mapped(folders);
+  bool needed = settings_.uidl_format.is_from_server();
+  for (std::size_t i = 0; settings_.uidl_map && i < folders; ++i) {
+    mapped[i] = settings_.uidl_map->folder(user_, choices_.folders[i], maildrop_->uid_validity(i));
+    needed = needed || !mapped[i].empty();
+  }
+  if (!needed) return;
+  UniqueIdsMaker maker(settings_.uidl_format, settings_.unique_id_hash);
+  for (std::uint32_t i = 1; i <= maildrop_->capacity(); ++i) {
+    const pop3::MessageNumber number(i);
+    const std::size_t folder = maildrop_->folder(number);
+    const imap::Uid uid = maildrop_->uid(number);
+    if (settings_.uidl_format.is_from_server()) {
+      maker.add(folders_[folder].ids, uid, mapped[folder].find(uid));
+    } else {
+      const std::string_view suffix =
+          folder == 0 ? std::string_view() : std::string_view(folder_suffixes_[folder]);
+      maker.add(maildrop_->uid_validity(folder), uid, suffix, mapped[folder].find(uid));
+    }
+  }
+  maildrop_->set_unique_ids(maker.make());
+  for (OpenedFolder& folder : folders_) folder.ids = ServerIds();
 }
 
 void Bridge::fail_task(const Failure& failure) {
@@ -288,8 +373,7 @@ void Bridge::fail_task(const Failure& failure) {
   } else if (auto* retrieving = std::get_if<Retrieving>(&task_)) {
     fail_retrieval(*retrieving, failure);
   } else if (auto* updating = std::get_if<Updating>(&task_)) {
-    const Update update = std::move(updating->update);
-    finish_update(update, failure);
+    finish_update(std::move(*updating), failure);
   }
 }
 
@@ -311,9 +395,12 @@ void Bridge::note_gone(const imap::Event& event) {
 
 void Bridge::on_update_event(Updating& updating, const imap::Event& event) {
   updating.update.on_event(event, *upstream_);
+  settle_update(updating);
+}
+
+void Bridge::settle_update(Updating& updating) {
   if (updating.update.state() == Update::State::kRunning) return;
-  const Update update = std::move(updating.update);
-  finish_update(update, std::nullopt);
+  finish_update(std::move(updating), std::nullopt);
 }
 
 }  // namespace popbridge::bridge

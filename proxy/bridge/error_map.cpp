@@ -65,6 +65,7 @@ ResponseCode common_code(Code code) {
     case Code::kUidNext:
     case Code::kHighestModSeq:
     case Code::kUidNotSticky:
+    case Code::kPermanentFlags:
     case Code::kCapability:
     case Code::kUnknownCte:
     case Code::kClosed:

@@ -169,6 +169,10 @@ void Fetches::forget(imap::Uid uid) {
   remove_if([&](const Fetch& fetch) { return fetch.retrieval.request().uid == uid; });
 }
 
+void Fetches::forget_all() {
+  remove_if([](const Fetch&) { return true; });
+}
+
 void Fetches::forget_guesses() {
   remove_if([](const Fetch& fetch) { return fetch.reserved > 0 && !fetch.pipelined; });
 }

@@ -56,6 +56,8 @@ class Fetches {
   /// Forgets what was guessed and read ahead in front of this number: the client went past it.
   void pass(pop3::MessageNumber number);
   void forget(imap::Uid uid);
+  /// All, at a moment at which the client awaits none; what is under way is still answered.
+  void forget_all();
   /// All that was guessed; what is under way is still answered.
   void forget_guesses();
   /// The connection is gone: so is what was under way on it, except for what the client awaits.

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <string>
 
 #include "bridge/maildrop.hpp"
 #include "bridge/sequence_map.hpp"
@@ -12,7 +13,8 @@ namespace popbridge::bridge {
 /// Good for a while, and for as long as the server has nothing to say about the mailbox, which
 /// stays selected: RFC 9051 section 6.1.2 makes a NOOP bring what has happened.
 struct KeptMailbox {
-  Maildrop maildrop;         ///< without marks
+  std::string folder;        ///< the one that is selected
+  Maildrop maildrop;         ///< of that folder alone, without marks
   SequenceMap sequence_map;  ///< known
   std::uint64_t exists;      ///< at least 1
   bool read_only;

@@ -4,10 +4,13 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include "bridge/mailbox_snapshot.hpp"
 #include "bridge/message_marks.hpp"
+#include "bridge/unique_ids.hpp"
 #include "imap/uid.hpp"
 #include "imap/uid_set.hpp"
 #include "pop3/message_number.hpp"
@@ -15,20 +18,37 @@
 namespace popbridge::bridge {
 
 /// Numbers never move: a deleted message keeps its number, mail that arrives later has none. UIDs
-/// and sizes are the snapshot's, which others share; the session's own part is a bit a message for
+/// and sizes are the snapshots', which others share; the session's own part is a bit a message for
 /// each kind of mark, once there is one, and four octets for each hidden message.
+///
+/// Several folders may follow one another in it; a UID means something within its folder only. They
+/// are counted from 0, in the order in which they were put together.
 class Maildrop {
  public:
   Maildrop() = default;
-  /// `hidden`: messages of the snapshot that are not shown and have no number. Never null.
+  /// Of one folder. `hidden`: messages of the snapshot that are not shown and have no number. Never
+  /// null.
   explicit Maildrop(SnapshotPtr mailbox, const imap::UidSet& hidden = {});
+  /// Puts the folders of another one behind. Nothing may be marked in either.
+  void append(Maildrop next);
+  /// Takes more messages of the one folder out of the list. Nothing may be marked.
+  void hide(const imap::UidSet& uids);
 
-  [[nodiscard]] std::uint32_t uid_validity() const {
-    return mailbox_ ? mailbox_->uid_validity() : 0;
+  /// Once all folders are together; null if all ids are derived from UID and UIDVALIDITY.
+  void set_unique_ids(std::shared_ptr<const UniqueIds> ids) { unique_ids_ = std::move(ids); }
+  [[nodiscard]] const UniqueIds* unique_ids() const { return unique_ids_.get(); }
+
+  [[nodiscard]] std::size_t folder_count() const { return folders_.size(); }
+  [[nodiscard]] std::uint32_t uid_validity(std::size_t folder) const {
+    return folders_[folder].mailbox->uid_validity();
   }
-  /// Messages of the mailbox, hidden ones too, and the last of them.
-  [[nodiscard]] std::uint32_t mailbox_size() const { return mailbox_ ? mailbox_->size() : 0; }
-  [[nodiscard]] std::uint32_t last_uid() const { return mailbox_ ? mailbox_->last_uid() : 0; }
+  /// Messages of the folder, hidden ones too, and the last of them.
+  [[nodiscard]] std::uint32_t mailbox_size(std::size_t folder) const {
+    return folders_[folder].mailbox->size();
+  }
+  [[nodiscard]] std::uint32_t last_uid(std::size_t folder) const {
+    return folders_[folder].mailbox->last_uid();
+  }
   /// Numbers run from 1 to capacity(), deleted ones included.
   [[nodiscard]] std::uint32_t capacity() const { return capacity_; }
   /// Messages not marked deleted, and their octets: the answer to STAT.
@@ -44,6 +64,7 @@ class Maildrop {
   [[nodiscard]] bool is_wanted(pop3::MessageNumber number) const {
     return !deleted_.has(number) && !retrieved_.has(number);
   }
+  [[nodiscard]] std::size_t folder(pop3::MessageNumber number) const;
   [[nodiscard]] imap::Uid uid(pop3::MessageNumber number) const;
   [[nodiscard]] std::uint64_t octets(pop3::MessageNumber number) const;
   /// DELE; requires is_live(number).
@@ -58,32 +79,41 @@ class Maildrop {
   }
   /// RSET: nothing is marked deleted any more.
   void unmark_all();
-  /// Octets of memory it takes, the snapshot included, whoever else shares it.
-  [[nodiscard]] std::size_t memory_octets() const {
-    // What others show too is counted once by all of them together.
-    const auto sharers = static_cast<std::size_t>(std::max(1L, mailbox_.use_count()));
-    return (mailbox_ ? mailbox_->memory() / sharers : 0) + shown_before_hidden_.capacity() * 4 +
-           deleted_.memory_octets() + retrieved_.memory_octets() + undelivered_.memory_octets();
-  }
+  /// Octets of memory it takes, the snapshots included, whoever else shares them.
+  [[nodiscard]] std::size_t memory_octets() const;
   /// The same messages for a session that has done nothing yet.
   [[nodiscard]] Maildrop without_marks() const;
 
-  [[nodiscard]] imap::UidSet deleted() const;
+  // Of one folder:
+  [[nodiscard]] imap::UidSet deleted(std::size_t folder) const;
   /// Those of deleted() that is_undelivered().
-  [[nodiscard]] imap::UidSet deleted_undelivered() const;
-  /// Sent whole by RETR and not marked deleted.
-  [[nodiscard]] imap::UidSet retrieved_and_kept() const;
+  [[nodiscard]] imap::UidSet deleted_undelivered(std::size_t folder) const;
+  /// Sent whole by RETR, marked deleted or not.
+  [[nodiscard]] imap::UidSet retrieved(std::size_t folder) const;
+  /// All that are shown, marked deleted or not.
+  [[nodiscard]] imap::UidSet shown(std::size_t folder) const;
 
  private:
-  /// Where a number is in the snapshot.
-  [[nodiscard]] std::size_t index_of(pop3::MessageNumber number) const;
+  struct Folder {
+    SnapshotPtr mailbox;
+    /// For each hidden message, ascending, how many shown ones of the folder are before it.
+    std::vector<std::uint32_t> shown_before_hidden;
+    std::uint32_t first = 0;  ///< messages of the maildrop before this folder
+  };
+  /// Where a number is in its folder's snapshot.
+  [[nodiscard]] std::size_t index_of(const Folder& folder, pop3::MessageNumber number) const;
+  [[nodiscard]] const Folder& folder_of(pop3::MessageNumber number) const {
+    return folders_[folder(number)];
+  }
+  /// Calls `visit(number, uid)` for each message of the folder that is in `marks`, ascending.
+  template <class Visit>
+  void for_each_marked(const MessageMarks& marks, std::size_t folder, Visit visit) const;
 
-  SnapshotPtr mailbox_;
-  /// For each hidden message, ascending, how many shown ones are before it.
-  std::vector<std::uint32_t> shown_before_hidden_;
+  std::vector<Folder> folders_;
   std::uint32_t capacity_ = 0;
   std::uint32_t live_count_ = 0;
   std::uint64_t live_octets_ = 0;
+  std::shared_ptr<const UniqueIds> unique_ids_;
   MessageMarks deleted_;
   MessageMarks retrieved_;
   MessageMarks undelivered_;

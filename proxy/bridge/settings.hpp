@@ -8,6 +8,10 @@
 #include <string>
 
 #include "bridge/index_store.hpp"
+#include "bridge/mailbox_choices.hpp"
+#include "bridge/unique_id_format.hpp"
+#include "bridge/unique_id_map.hpp"
+#include "bridge/unique_ids.hpp"
 
 namespace popbridge::bridge {
 
@@ -18,27 +22,33 @@ enum class UpstreamSecurity {
   kInsecure,  ///< imap+insecure:// : clear text, asked for in as many words
 };
 
-/// --mark-seen: when a message that was read over POP3 becomes \Seen for the other devices.
-enum class MarkSeen {
-  kNever,
-  kRetr,  ///< messages sent whole by RETR, stored at QUIT
+/// --exact-sizes: whose word the sizes in LIST are.
+enum class ExactSizes {
+  kOff,      ///< the server's
+  kLearned,  ///< the server's, but for messages that RETR has counted
+  kNew,      ///< as kLearned, and of a server known to estimate, new messages are counted at login
 };
 
-/// --uidl-format: how UID and UIDVALIDITY are written as a POP3 unique-id (RFC 1939 section 7).
-enum class UidlFormat {
-  kDovecot,         ///< eight hex digits of UID, eight of UIDVALIDITY: "0000000a5f3c2b1d"
-  kUw,              ///< eight hex digits of UIDVALIDITY, eight of UID
-  kCyrus,           ///< "UIDVALIDITY.UID" in decimal
-  kUidValidityUid,  ///< "UIDVALIDITY-UID" in decimal
+/// --session-lock: what becomes of a second session of the same user and folders.
+enum class SessionLock {
+  kNone,      ///< both go on
+  kReject,    ///< it is refused with [IN-USE]
+  kTakeover,  ///< the first one ends, without its deletes
 };
 
 struct Settings {
   UpstreamSecurity upstream_security = UpstreamSecurity::kTls;
   std::string upstream_name;                ///< keeps the mailboxes of two servers apart
   std::shared_ptr<IndexStore> index_store;  ///< null: every mailbox is listed anew
-  std::string folder = "INBOX";             ///< UTF-8
-  MarkSeen mark_seen = MarkSeen::kNever;
-  UidlFormat uidl_format = UidlFormat::kDovecot;
+  MailboxChoices mailbox;                   ///< of a login whose name says nothing else
+  /// Between user and folder in a login name; empty: such names have no folder.
+  std::string folder_separator;
+  SessionLock session_lock = SessionLock::kNone;
+  ExactSizes exact_sizes = ExactSizes::kLearned;
+  UniqueIdFormat uidl_format;
+  std::shared_ptr<const UniqueIdMap> uidl_map;  ///< null: there is none
+  /// SHA-256, from above: this layer knows no cryptography. Needed with uidl_map, and by emailid.
+  UniqueIdHash unique_id_hash = nullptr;
   /// From connection to login, however many octets arrive (RFC 8314 listeners: handshake included).
   std::chrono::milliseconds login_timeout{60'000};
   /// Without a command, and without progress of an answer (RFC 1939 section 3: at least 10 min).

@@ -1,32 +1,38 @@
-// The POP3 unique-id of a message (RFC 1939 section 7).
+// The lines of LIST and UIDL.
 #pragma once
 
 #include <array>
-#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
 
-#include "bridge/settings.hpp"
+#include "bridge/unique_id_format.hpp"
+#include "bridge/unique_ids.hpp"
 #include "imap/uid.hpp"
 #include "pop3/message_number.hpp"
 
 namespace popbridge::bridge {
 
-/// At most 21 characters 0x21-0x7E, the same for ever, and never the same for two messages: every
-/// format holds UID and UIDVALIDITY unambiguously.
-[[nodiscard]] std::string unique_id(UidlFormat format, std::uint32_t uid_validity, imap::Uid uid);
+/// A message as UIDL needs it.
+struct UidlMessage {
+  pop3::MessageNumber number;
+  std::uint32_t uid_validity;
+  imap::Uid uid;
+  std::string_view suffix;  ///< folder_suffix(); empty for messages of the first folder
+};
 
-/// One line of LIST or UIDL, made without allocating: a maildrop may have millions. The views are
-/// valid until the next call.
+/// One line, made without allocating: a maildrop may have millions. The views are valid until the
+/// next call.
 class ListLine {
  public:
   [[nodiscard]] std::string_view size(pop3::MessageNumber number, std::uint64_t octets);
-  [[nodiscard]] std::string_view unique_id(pop3::MessageNumber number, UidlFormat format,
-                                           std::uint32_t uid_validity, imap::Uid uid);
+  /// `ids`: null if all ids are derived.
+  [[nodiscard]] std::string_view unique_id(const UidlMessage& message, const UniqueIdFormat& format,
+                                           const UniqueIds* ids);
 
  private:
-  std::array<char, 48> text_{};  ///< number, space, and 21 characters at most
+  static constexpr std::size_t kNumberSize = 11;  ///< and a space
+  std::array<char, kNumberSize + kLongestUniqueId> text_{};
 };
 
 }  // namespace popbridge::bridge

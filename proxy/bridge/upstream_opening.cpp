@@ -14,15 +14,20 @@ Failure policy_failure(std::string log_text) {
 
 }  // namespace
 
-UpstreamOpening::UpstreamOpening(const Settings& settings, imap::ClientSession& upstream,
-                                 const std::string& user, const Secret& password, bool list)
+UpstreamOpening::UpstreamOpening(const Settings& settings, const MailboxChoices& choices,
+                                 imap::ClientSession& upstream, const std::string& user,
+                                 const Secret& password, std::chrono::sys_days today,
+                                 std::optional<std::size_t> folder)
     : settings_(settings),
+      choices_(choices),
       upstream_(upstream),
       user_(user),
       password_(password),
-      list_(list),
+      today_(today),
+      only_(folder),
       tls_up_(settings.upstream_security != UpstreamSecurity::kStartTls),
-      index_(settings.max_messages) {}
+      folders_(choices.folders.size()),
+      listings_(choices.folders.size()) {}
 
 void UpstreamOpening::fail(Failure failure, bool upstream_usable) {
   failure_ = std::move(failure);
@@ -31,20 +36,25 @@ void UpstreamOpening::fail(Failure failure, bool upstream_usable) {
 }
 
 std::size_t UpstreamOpening::memory_octets() const {
-  // Out of a known list a new one is made.
-  const std::size_t known = known_ ? 2 * known_->memory() : 0;
-  return index_.memory_octets() + known + (warm_ ? warm_->memory_octets() : 0);
+  std::size_t octets = opening_ ? opening_->memory_octets() : 0;
+  for (const Maildrop& listing : listings_) octets += listing.memory_octets();
+  for (const OpenedFolder& folder : folders_) octets += folder.ids.memory_octets();
+  return octets;
 }
 
 void UpstreamOpening::begin_logged_in(std::optional<KeptMailbox> mailbox) {
   if (!mailbox) {
-    open_mailbox();
+    greet_mailbox();
     return;
   }
   kept_ = std::move(mailbox);
   phase_ = Phase::kUnchanged;
   upstream_.noop();
-  pending_ = upstream_.uid_fetch_numbers(std::to_string(kept_->maildrop.last_uid()));
+  pending_ = upstream_.uid_fetch_numbers(std::to_string(kept_->maildrop.last_uid(0)));
+}
+
+void UpstreamOpening::begin_selecting() {
+  open_folder(*only_);
 }
 
 // All that a server may say of a mailbox when something has happened in it. The same EXISTS once
@@ -67,45 +77,35 @@ void UpstreamOpening::note_change(const imap::Event& event) {
 }
 
 bool UpstreamOpening::is_last_message(const imap::MessageInfo& info) const {
-  return kept_ && info.uid && info.uid->value() == kept_->maildrop.last_uid() &&
+  return kept_ && info.uid && info.uid->value() == kept_->maildrop.last_uid(0) &&
          info.sequence == kept_->exists && !info.deleted && !info.uid_conflict;
 }
 
 void UpstreamOpening::take_kept() {
-  maildrop_ = std::move(kept_->maildrop);
+  listings_[0] = std::move(kept_->maildrop);
   sequence_map_ = std::move(kept_->sequence_map);
-  read_only_ = kept_->read_only;
+  folders_[0].uid_validity = listings_[0].uid_validity(0);
+  folders_[0].read_only = kept_->read_only;
+  folders_[0].exists = kept_->exists;
   phase_ = Phase::kOpen;
 }
 
 void UpstreamOpening::on_event(const imap::Event& event) {
   if (phase_ == Phase::kOpen || phase_ == Phase::kFailed) return;
+  if (phase_ == Phase::kMailbox) {
+    opening_->on_event(event);
+    if (opening_->state() != FolderOpening::State::kRunning) on_folder_opened();
+    return;
+  }
   if (phase_ == Phase::kUnchanged) note_change(event);
-  std::visit(
-      Overloaded{
-          [&](const imap::Greeted& greeting) { on_greeting(greeting); },
-          [&](const imap::Completed& completed) { on_completed(completed); },
-          [&](const imap::Notice& notice) { on_notice(notice); },
-          [&](const imap::Bye&) { bye_seen_ = true; },
-          [&](const imap::Exists& exists) { index_.on_exists(exists.count); },
-          [&](const imap::Expunged&) { index_.on_expunged(); },
-          [&](const imap::Vanished& vanished) {
-            if (!vanished.earlier) index_.on_vanished();
-          },
-          [&](const imap::MessageInfo& info) {
-            if (warm_) return;
-            index_.on_message(info);
-            if (index_.too_many()) {
-              fail({pop3::ResponseCode::kSysPerm, std::string(sentence(IndexError::kTooMany)),
-                    std::string(sentence(IndexError::kTooMany))});
-            }
-          },
-          [](const auto&) {},
-      },
-      event);
-  if (phase_ != Phase::kMailbox || !warm_) return;
-  warm_->on_event(event, upstream_, index_, selected_);
-  finish_if_complete();
+  std::visit(Overloaded{
+                 [&](const imap::Greeted& greeting) { on_greeting(greeting); },
+                 [&](const imap::Completed& completed) { on_completed(completed); },
+                 [&](const imap::Notice& notice) { on_notice(notice); },
+                 [&](const imap::Bye&) { bye_seen_ = true; },
+                 [](const auto&) {},
+             },
+             event);
 }
 
 void UpstreamOpening::on_greeting(const imap::Greeted& greeting) {
@@ -156,39 +156,53 @@ void UpstreamOpening::log_in() {
   pending_ = upstream_.log_in(user_, password_);
 }
 
-void UpstreamOpening::open_mailbox() {
-  phase_ = Phase::kMailbox;
+void UpstreamOpening::greet_mailbox() {
   kept_.reset();
-  // What was said before SELECT is not about this mailbox, or not from this server.
-  index_ = MailboxIndex(settings_.max_messages);
   if (!upstream_.capabilities_known()) upstream_.capability();
   if (id_announced_ || upstream_.has(imap::Capability::kId)) {
     upstream_.id({{"name", "popbridge"}, {"vendor", "popbridge"}, {"version", "1"}});
   }
-  select_ = upstream_.select(settings_.folder);
-  if (list_) ask_index();
+  open_folder(only_.value_or(choices_.folders.size() - 1));
 }
 
-MailboxKey UpstreamOpening::key() const {
-  return {settings_.upstream_name, user_, settings_.folder};
+void UpstreamOpening::open_folder(std::size_t folder) {
+  phase_ = Phase::kMailbox;
+  folder_ = folder;
+  opening_.emplace(settings_, choices_, upstream_,
+                   MailboxKey{settings_.upstream_name, user_, choices_.folders[folder]}, !only_,
+                   today_);
+  opening_->start();
 }
 
-void UpstreamOpening::ask_index() {
-  if (settings_.index_store) known_ = settings_.index_store->find(key());
-  if (known_ && known_->size() >= WarmIndex::kLeastMessages) {
-    warm_.emplace(known_, settings_.max_messages);
-    warm_->start(upstream_);
-  } else {
-    index_command_ = upstream_.uid_fetch_index("1:*");
+// Listed from the last folder to the first, which is the one that the client begins to read.
+void UpstreamOpening::on_folder_opened() {
+  if (opening_->state() == FolderOpening::State::kFailed) {
+    fail(opening_->failure(), opening_->upstream_usable());
+    return;
   }
+  folders_[folder_] = opening_->folder();
+  listings_[folder_] = opening_->take_maildrop();
+  listed_messages_ += listings_[folder_].capacity();
+  if (listed_messages_ > settings_.max_messages) {
+    const std::string text(sentence(IndexError::kTooMany));
+    fail({pop3::ResponseCode::kSysPerm, text, text}, true);
+    return;
+  }
+  sequence_map_ = opening_->take_sequence_map();
+  if (only_ || folder_ == 0) {
+    phase_ = Phase::kOpen;
+  } else {
+    open_folder(folder_ - 1);
+  }
+}
+
+Maildrop UpstreamOpening::take_maildrop() {
+  Maildrop maildrop = std::move(listings_.front());
+  for (std::size_t i = 1; i < listings_.size(); ++i) maildrop.append(std::move(listings_[i]));
+  return maildrop;
 }
 
 void UpstreamOpening::on_completed(const imap::Completed& completed) {
-  note_code(completed.code);
-  if (phase_ == Phase::kMailbox) {
-    on_mailbox_completed(completed);
-    return;
-  }
   if (completed.id != pending_) return;
   const bool ok = completed.status == imap::Status::kOk;
   switch (phase_) {
@@ -230,7 +244,7 @@ void UpstreamOpening::on_completed(const imap::Completed& completed) {
 
 void UpstreamOpening::on_login_completed(const imap::Completed& completed) {
   if (completed.status == imap::Status::kOk) {
-    open_mailbox();
+    greet_mailbox();
     return;
   }
   Failure failure = map_failure(Stage::kLogin, completed.status, completed.code, completed.text);
@@ -248,111 +262,12 @@ void UpstreamOpening::on_last_message_completed(const imap::Completed& completed
   } else if (kept_ && last_shown_) {
     take_kept();
   } else {
-    open_mailbox();
+    greet_mailbox();
   }
-}
-
-void UpstreamOpening::on_mailbox_completed(const imap::Completed& completed) {
-  const bool ok = completed.status == imap::Status::kOk;
-  if (select_ && completed.id == *select_) {
-    if (!ok) {
-      fail(map_failure(Stage::kSelect, completed.status, completed.code, completed.text), true);
-      return;
-    }
-    selected_ = true;
-    index_.on_selected();
-  } else if (index_command_ && completed.id == *index_command_) {
-    index_command_.reset();
-    if (!ok && message_limit_uid_ == 0 && !index_.empty_at_select()) {
-      fail(map_failure(Stage::kIndex, completed.status, completed.code, completed.text), true);
-      return;
-    }
-    list_below(std::exchange(message_limit_uid_, 0));
-    if (phase_ == Phase::kFailed) return;
-  }
-  finish_if_complete();
-}
-
-// RFC 9738: a listing that ran into MESSAGELIMIT covers the UIDs from `uid` up only.
-void UpstreamOpening::list_below(std::uint32_t uid) {
-  if (uid <= 1) return;
-  if (listed_down_to_ != 0 && uid >= listed_down_to_) {
-    fail(upstream_unavailable("server repeats MESSAGELIMIT without getting any further"));
-    return;
-  }
-  listed_down_to_ = uid;
-  index_command_ = upstream_.uid_fetch_index("1:" + std::to_string(uid - 1));
-}
-
-void UpstreamOpening::finish_if_complete() {
-  if (!selected_ || index_command_) return;
-  if (warm_) {
-    finish_warm();
-  } else if (list_) {
-    finish_listing();
-  } else {
-    phase_ = Phase::kOpen;
-  }
-}
-
-void UpstreamOpening::finish_warm() {
-  switch (warm_->state()) {
-    case WarmIndex::State::kRunning:
-      break;
-    case WarmIndex::State::kDone:
-      maildrop_ = warm_->take_maildrop();
-      sequence_map_ = warm_->take_sequence_map();
-      if (warm_->snapshot() != known_) keep(warm_->snapshot());
-      phase_ = Phase::kOpen;
-      break;
-    case WarmIndex::State::kUseless:
-      // What has been contradicted may be of another mailbox: its sizes are not believed either.
-      warm_.reset();
-      known_.reset();
-      message_limit_uid_ = 0;
-      index_.on_listing_again();
-      index_command_ = upstream_.uid_fetch_index("1:*");
-      break;
-  }
-}
-
-void UpstreamOpening::finish_listing() {
-  std::expected<Maildrop, IndexError> maildrop = index_.finish(uids_last_ ? known_ : nullptr);
-  if (!maildrop) {
-    const std::string text(sentence(maildrop.error()));
-    const bool permanent = maildrop.error() == IndexError::kTooMany;
-    fail({permanent ? pop3::ResponseCode::kSysPerm : pop3::ResponseCode::kSysTemp, text, text});
-    return;
-  }
-  maildrop_ = std::move(*maildrop);
-  sequence_map_ = index_.take_sequence_map();
-  keep(index_.snapshot());
-  phase_ = Phase::kOpen;
-}
-
-// UIDVALIDITY 0 stands for none: nobody would notice that the UIDs mean other messages.
-void UpstreamOpening::keep(const SnapshotPtr& snapshot) {
-  if (!settings_.index_store || !uids_last_ || !snapshot) return;
-  if (snapshot->uid_validity() == 0) return;
-  settings_.index_store->keep(key(), snapshot);
 }
 
 void UpstreamOpening::on_notice(const imap::Notice& notice) {
   if (notice.code.code == imap::Code::kAlert && tls_up_) alert_ = notice.text;
-  note_code(notice.code);
-}
-
-void UpstreamOpening::note_code(const imap::ResponseCode& code) {
-  if (phase_ != Phase::kMailbox) return;
-  if (code.code == imap::Code::kUidValidity) index_.on_uid_validity(code.number);
-  if (code.code == imap::Code::kUidNext) index_.on_uid_next(code.number);
-  if (code.code == imap::Code::kReadOnly) read_only_ = true;
-  if (code.code == imap::Code::kReadWrite) read_only_ = false;
-  if (code.code == imap::Code::kMessageLimit) message_limit_uid_ = code.last_uid;
-  if (code.code == imap::Code::kUidNotSticky) uids_last_ = false;
-  const bool doubtful =
-      code.code == imap::Code::kMessageLimit || code.code == imap::Code::kUidNotSticky;
-  if (warm_ && doubtful) warm_->distrust();
 }
 
 }  // namespace popbridge::bridge

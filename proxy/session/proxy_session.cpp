@@ -7,6 +7,7 @@
 #include <utility>
 #include <variant>
 
+#include "session/today.hpp"
 #include "tls/stream.hpp"
 
 namespace popbridge::session {
@@ -344,7 +345,7 @@ bool ProxySession::take_kept_upstream() {
   upstream_since_ = kept->since;
   upstream_->set_observer(&upstream_side_);
   if (wire_log_) kept->engine.enable_trace();
-  bridge_.upstream_reused(std::move(kept->engine), std::move(kept->mailbox));
+  bridge_.upstream_reused(std::move(kept->engine), std::move(kept->mailbox), today());
   return true;
 }
 
@@ -387,7 +388,7 @@ void ProxySession::on_upstream_connected(
     upstream_ = std::move(*connected);
     upstream_since_ = loop_.now();
     upstream_->set_observer(&upstream_side_);
-    bridge_.upstream_connected(random_tag_prefix());
+    bridge_.upstream_connected(random_tag_prefix(), today());
     if (wire_log_ && bridge_.upstream() != nullptr) bridge_.upstream()->enable_trace();
   }
   pump();

@@ -59,7 +59,7 @@ World world_of(std::string_view letters) {
   for (const char letter : letters) {
     if (letter == 's') settings.upstream_security = UpstreamSecurity::kStartTls;
     if (letter == 'i') settings.upstream_security = UpstreamSecurity::kInsecure;
-    if (letter == 'm') settings.mark_seen = MarkSeen::kRetr;
+    if (letter == 'm') settings.mailbox.mark_seen = MarkSeen::kRetr;
     if (letter == 'r') settings.read_ahead_octets = 0;
     if (letter == 'x') settings.max_messages = 1;
     if (letter == 'c')
@@ -286,11 +286,11 @@ class Session {
     server_ended_ = false;
     if (may_reuse && kept_ && kept_->user == bridge_->user()) {
       KeepUpstream kept = *std::exchange(kept_, std::nullopt);
-      bridge_->upstream_reused(std::move(kept.engine), std::move(kept.mailbox));
+      bridge_->upstream_reused(std::move(kept.engine), std::move(kept.mailbox), {});
     } else if (std::exchange(refuse_next_, false)) {
       bridge_->upstream_lost("refused");
     } else if (!stuck_) {
-      bridge_->upstream_connected(std::string(1, static_cast<char>('A' + connections_++ % 26)));
+      bridge_->upstream_connected(std::string(1, static_cast<char>('A' + connections_++ % 26)), {});
     }
   }
 

@@ -1,4 +1,4 @@
-"""A private Courier-IMAP server, run from unpacked packages. Its paths are compiled in, so it lives
+"""A private Courier, IMAP and POP3, run from unpacked packages. Its paths are compiled in, so it lives
 in a mount namespace of its own in which the packages lie over /usr and /etc."""
 
 import os
@@ -15,7 +15,7 @@ from debian_packages import unpack
 from imap_mailbox import ImapMailbox
 from popbridge_process import PATIENCE_S, die_with_parent, need_tool
 
-PACKAGES = ("courier-imap", "courier-base", "courier-authlib", "courier-authdaemon",
+PACKAGES = ("courier-imap", "courier-pop", "courier-base", "courier-authlib", "courier-authdaemon",
             "courier-authlib-userdb", "libcourier-unicode4", "gamin", "libgamin0", "libltdl7")
 _START_ATTEMPTS = 5
 _USERS = 20  # made beforehand: the user database is read when the server starts
@@ -30,11 +30,11 @@ DEFAULTOPTIONS=""
 LOGGEROPTS=""
 """
 
-# Runs in the new namespace: $1 packages, $2 root, $3 port. The last program is the listener; when
+# Runs in the new namespace: $1 packages, $2 root, $3 and $4 ports. The last program is the listener; when
 # it ends so does the namespace. "mounted" says that the namespace could be had.
 _SCRIPT = """\
 set -e
-packages=$1 root=$2 port=$3
+packages=$1 root=$2 port=$3 pop3=$4
 mount --make-rprivate /
 mount -t overlay overlay -o "lowerdir=$packages/usr:/usr" /usr
 mount -t overlay overlay -o "lowerdir=$packages/etc:/etc" /etc
@@ -48,6 +48,13 @@ set -a
 /usr/lib/courier/courier-authlib/authdaemond &
 echo $! > "$root/authdaemond.pid"
 while [ ! -S /run/courier/authdaemon/socket ]; do sleep 0.02; done
+(
+  . /etc/courier/pop3d
+  exec couriertcpd -address=127.0.0.1 -maxprocs=80 -maxperip=80 -nodnslookup -noidentlookup \\
+      "$pop3" /usr/lib/courier/courier/courierpop3login \\
+      /usr/lib/courier/courier/courierpop3d Maildir
+) &
+echo $! > "$root/pop3d.pid"
 . /etc/courier/imapd-ssl
 . /etc/courier/imapd
 exec couriertcpd -address=127.0.0.1 -maxprocs=80 -maxperip=80 -nodnslookup -noidentlookup "$port" \\
@@ -61,7 +68,7 @@ class Courier:
     def __init__(self):
         self.root = None
         self.process = None
-        self.port = None
+        self.port = self.pop3 = None
         self._names = 0
 
     def __enter__(self):
@@ -141,12 +148,13 @@ class Courier:
 
     def _try_start(self):
         """False if somebody else took the port meanwhile."""
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = probe.getsockname()[1]
+        with (socket.create_server(("127.0.0.1", 0)) as probe,
+              socket.create_server(("127.0.0.1", 0)) as second):
+            self.port, self.pop3 = probe.getsockname()[1], second.getsockname()[1]
         with open(self.root / "output", "wb") as output:
             self.process = subprocess.Popen(
                 [need_tool("unshare"), "-m", "sh", "-c", _SCRIPT, "sh",
-                 str(self.root / "packages"), str(self.root), str(self.port)],
+                 str(self.root / "packages"), str(self.root), str(self.port), str(self.pop3)],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                 preexec_fn=die_with_parent)
         deadline = time.monotonic() + PATIENCE_S
@@ -176,8 +184,10 @@ class Courier:
                 self.process.kill()
                 self.process.wait()
             self.process = None
-        pid_file = None if self.root is None else self.root / "authdaemond.pid"
-        if pid_file is not None and pid_file.exists():
+        for name in () if self.root is None else ("pop3d.pid", "authdaemond.pid"):
+            pid_file = self.root / name
+            if not pid_file.exists():
+                continue
             try:
                 os.kill(int(pid_file.read_text()), signal.SIGTERM)
             except ProcessLookupError:

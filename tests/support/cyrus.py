@@ -1,4 +1,4 @@
-"""A private Cyrus IMAP server, run from unpacked packages."""
+"""A private Cyrus server, IMAP and POP3, run from unpacked packages."""
 
 import grp
 import os
@@ -14,7 +14,7 @@ from debian_packages import unpack
 from imap_mailbox import ImapMailbox
 from popbridge_process import PATIENCE_S, die_with_parent, need_tool
 
-PACKAGES = ("cyrus-common", "cyrus-imapd", "libical3", "libxapian30", "libzephyr4", "libclamav12",
+PACKAGES = ("cyrus-common", "cyrus-imapd", "cyrus-pop3d", "libical3", "libxapian30", "libzephyr4", "libclamav12",
             "libmspack0", "sasl2-bin", "libsasl2-2", "libsasl2-modules", "libsasl2-modules-db")
 _START_ATTEMPTS = 5
 
@@ -50,6 +50,7 @@ START {{
 }}
 SERVICES {{
   imap cmd="{bin}/imapd -C {root}/imapd.conf -U 30" listen="127.0.0.1:{port}" prefork=0
+  pop3 cmd="{bin}/pop3d -C {root}/imapd.conf -U 30" listen="127.0.0.1:{pop3}" prefork=0
 }}
 EVENTS {{
 }}
@@ -62,7 +63,7 @@ class Cyrus:
     def __init__(self):
         self.root = None
         self.process = None
-        self.port = None
+        self.port = self.pop3 = None
         self._names = 0
 
     def __enter__(self):
@@ -123,6 +124,9 @@ class Cyrus:
                 run(b"APPEND INBOX" + b"".join(b" {%d+}\r\n%s" % (len(octets), octets)
                                                for octets in messages))
 
+    def put(self, user, octets):
+        self._append(user, [octets])
+
     def open(self, user, password="secret", folder="INBOX"):
         return ImapMailbox(self.port, user, password, folder)
 
@@ -161,10 +165,11 @@ class Cyrus:
 
     def _try_start(self):
         """False if somebody else took the port meanwhile."""
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = probe.getsockname()[1]
+        with (socket.create_server(("127.0.0.1", 0)) as probe,
+              socket.create_server(("127.0.0.1", 0)) as second):
+            self.port, self.pop3 = probe.getsockname()[1], second.getsockname()[1]
         (self.root / "cyrus.conf").write_text(
-            _CYRUS_CONF.format(root=self.root, bin=self.bin, port=self.port))
+            _CYRUS_CONF.format(root=self.root, bin=self.bin, port=self.port, pop3=self.pop3))
         with open(self.root / "errors", "wb") as errors:
             self.process = subprocess.Popen(
                 [str(self.bin / "master"), "-C", str(self.root / "imapd.conf"),

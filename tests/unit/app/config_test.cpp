@@ -11,7 +11,6 @@
 using namespace popbridge::app;
 using namespace std::chrono_literals;
 using popbridge::bridge::MarkSeen;
-using popbridge::bridge::UidlFormat;
 using popbridge::bridge::UpstreamSecurity;
 using popbridge::log::Level;
 using popbridge::session::AllowCleartext;
@@ -29,6 +28,13 @@ Machine with_certificate() {
   Machine machine;
   machine.files = {{"cert.pem", ""}, {"key.pem", ""}, {"ca.pem", ""}};
   return machine;
+}
+
+std::string unique_id(const Config& config, std::uint32_t uid_validity, std::uint32_t uid) {
+  std::string text(popbridge::bridge::kLongestUniqueId, ' ');
+  const char* const end =
+      config.session.bridge.uidl_format.write(text.data(), uid_validity, popbridge::imap::Uid(uid));
+  return text.substr(0, static_cast<std::size_t>(end - text.data()));
 }
 
 std::vector<std::string> notice_texts(const Config& config, Level level) {
@@ -56,9 +62,9 @@ TEST_CASE("an upstream alone is enough, and the defaults are what --help says", 
   CHECK(config->session.upstream_host == "imap.example.org");
   CHECK(config->session.upstream_port == 993);
   CHECK(config->session.bridge.upstream_security == UpstreamSecurity::kTls);
-  CHECK(config->session.bridge.folder == "INBOX");
-  CHECK(config->session.bridge.mark_seen == MarkSeen::kNever);
-  CHECK(config->session.bridge.uidl_format == UidlFormat::kDovecot);
+  CHECK(config->session.bridge.mailbox.folders == std::vector<std::string>{"INBOX"});
+  CHECK(config->session.bridge.mailbox.mark_seen == MarkSeen::kNever);
+  CHECK(unique_id(*config, 77, 10) == "0000000a0000004d");
   CHECK(config->session.bridge.login_timeout == 60s);
   CHECK(config->session.bridge.idle_timeout == 600s);
   CHECK(config->session.bridge.upstream_timeout == 60s);
@@ -112,9 +118,9 @@ TEST_CASE("every setting arrives where it belongs", "[app]") {
   CHECK(config->certificate_file == "cert.pem");
   CHECK(config->key_file == "key.pem");
   CHECK(config->session.allow_cleartext == AllowCleartext::kNever);
-  CHECK(config->session.bridge.folder == "Archive");
-  CHECK(config->session.bridge.mark_seen == MarkSeen::kRetr);
-  CHECK(config->session.bridge.uidl_format == UidlFormat::kUidValidityUid);
+  CHECK(config->session.bridge.mailbox.folders == std::vector<std::string>{"Archive"});
+  CHECK(config->session.bridge.mailbox.mark_seen == MarkSeen::kRetr);
+  CHECK(unique_id(*config, 77, 10) == "77-10");
   CHECK(config->session.bridge.login_timeout == 30s);
   CHECK(config->session.bridge.idle_timeout == 900s);
   CHECK(config->session.bridge.upstream_timeout == 2s);
@@ -161,8 +167,13 @@ TEST_CASE("each setting that is wrong by itself is refused by name", "[app][K4]"
       {{"--listen", "::1:1110"}, "is no address to listen on"},
       {{"--listen-tls", "x"}, "--listen-tls (command line): \"x\" is no address"},
       {{"--allow-cleartext", "yes"}, "\"yes\" is none of never, loopback, private, always"},
-      {{"--mark-seen", "always"}, "\"always\" is none of never, retr"},
-      {{"--uidl-format", "x"}, "\"x\" is none of dovecot, uw, cyrus, uidvalidity-uid"},
+      {{"--mark-seen", "always"}, "\"always\" is none of never, retr, delete"},
+      {{"--uidl-format", "x"},
+       "\"x\" is none of dovecot, cyrus, uw, uidvalidity-uid, gmail, emailid, and no template; "
+       "right would be one of them, or text with %u (UID) and %v (UIDVALIDITY), as \"%v-%u\""},
+      {{"--uidl-format", "%v.%g"},
+       "--uidl-format (command line): \"%v.%g\": \"%g\" stands for nothing; right would be %u"},
+      {{"--uidl-map", "none"}, "--uidl-map (command line): cannot read \"none\": No such file"},
       {{"--log-level", "trace"}, "\"trace\" is none of error, warning, info, debug"},
       {{"--folder", ""}, "--folder (command line): the folder name is empty"},
       {{"--login-timeout", "0"}, "right would be 1 to 86400 seconds"},
@@ -187,6 +198,34 @@ TEST_CASE("each setting that is wrong by itself is refused by name", "[app][K4]"
     CHECK(error.find(row.expected) != std::string::npos);
     CHECK(error.find('\n') == std::string::npos);
   }
+}
+
+TEST_CASE("a format whose ids may come to name other mail is taken with a warning", "[app][K4]") {
+  const std::string event = "unique-ids-may-change-meaning";
+  CHECK(warnings_about(with_upstream({"--uidl-format", "%u"}), Machine{}, event) == 1);
+  CHECK(warnings_about(with_upstream({"--uidl-format", "%v%u"}), Machine{}, event) == 1);
+  CHECK(warnings_about(with_upstream({"--uidl-format", "%v-%u"}), Machine{}, event) == 0);
+  CHECK(warnings_about(with_upstream({"--uidl-format", "gmail"}), Machine{}, event) == 0);
+}
+
+TEST_CASE("a map of unique-ids is read at the start, and an error in it stops that", "[app][K4]") {
+  Machine machine;
+  machine.files["map"] = "anna\tINBOX\t7\t1\tUID1-1\n";
+  machine.files["bad"] = "anna\tINBOX\t7\t1\tUID1-1\nanna\tINBOX\t7\t1\tUID2-1\n";
+  const auto config = configure(with_upstream({"--uidl-map", "map"}), {}, machine);
+  REQUIRE(config);
+  REQUIRE(config->session.bridge.uidl_map);
+  CHECK(config->session.bridge.uidl_map->size() == 1);
+  CHECK(config->session.bridge.unique_id_hash("abc") ==
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");  // FIPS 180-4
+  const auto infos = notice_texts(*config, Level::kInfo);
+  CHECK(std::ranges::any_of(infos, [](const std::string& text) {
+    return text.starts_with("unique-id-map file=map messages=1 ");
+  }));
+  CHECK(
+      refusal(with_upstream({"--uidl-map", "bad"}), machine)
+          .find("--uidl-map (command line): \"bad\", line 2: message 1 is in line 1 too; right") !=
+      std::string::npos);
 }
 
 TEST_CASE("if-cert: listens only where there is a certificate", "[app]") {

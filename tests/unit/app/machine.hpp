@@ -26,12 +26,14 @@ struct Machine {
   std::uint64_t memory = std::numeric_limits<std::uint64_t>::max();
 
   [[nodiscard]] Host host() const {
+    const auto read = [this](const std::string& path) -> std::expected<std::string, std::string> {
+      const auto found = files.find(path);
+      if (found == files.end()) return std::unexpected("No such file or directory");
+      return found->second;
+    };
     return Host{
-        .read_file = [this](const std::string& path) -> std::expected<std::string, std::string> {
-          const auto found = files.find(path);
-          if (found == files.end()) return std::unexpected("No such file or directory");
-          return found->second;
-        },
+        .read_file = read,
+        .read_large_file = read,
         .why_unreadable =
             [this](const std::string& path) {
               return files.contains(path) ? std::string() : "Permission denied";

@@ -54,6 +54,7 @@ const std::vector<Row> kRows = {
     {Code::kUidNext, Pop3::kSysTemp, Pop3::kSysTemp, Pop3::kSysTemp},
     {Code::kHighestModSeq, Pop3::kSysTemp, Pop3::kSysTemp, Pop3::kSysTemp},
     {Code::kUidNotSticky, Pop3::kSysTemp, Pop3::kSysTemp, Pop3::kSysTemp},
+    {Code::kPermanentFlags, Pop3::kSysTemp, Pop3::kSysTemp, Pop3::kSysTemp},
     {Code::kCapability, Pop3::kAuth, Pop3::kSysTemp, Pop3::kSysTemp},
     {Code::kMessageLimit, Pop3::kSysTemp, Pop3::kSysTemp, Pop3::kSysTemp},
     {Code::kThrottled, Pop3::kSysTemp, Pop3::kSysTemp, Pop3::kSysTemp},

@@ -136,7 +136,7 @@ TEST_CASE("J8: a connection that comes to nothing is told, but not once the logi
   REQUIRE(session.asked() == 1);
   const bool connected = GENERATE(false, true);
   const bool greeted = GENERATE(false, true);
-  if (connected) session.bridge().upstream_connected("A");
+  if (connected) session.bridge().upstream_connected("A", {});
   if (connected && greeted) {
     session.bridge().upstream()->feed("* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR] hi\r\n");
     session.pump();

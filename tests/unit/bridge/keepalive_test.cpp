@@ -33,11 +33,11 @@ class Session {
     pump();
   }
   void connected() {
-    bridge_.upstream_connected("A");
+    bridge_.upstream_connected("A", {});
     pump();
   }
   void reused(KeepUpstream left) {
-    bridge_.upstream_reused(std::move(left.engine), std::move(left.mailbox));
+    bridge_.upstream_reused(std::move(left.engine), std::move(left.mailbox), {});
     pump();
   }
   void lost() {

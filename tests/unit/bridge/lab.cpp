@@ -129,7 +129,7 @@ void Lab::connect() {
   }
   in_.clear();
   view_.clear();
-  bridge_->upstream_connected(std::string(1, static_cast<char>('A' + connections_++)));
+  bridge_->upstream_connected(std::string(1, static_cast<char>('A' + connections_++)), {});
   bridge_->upstream()->feed("* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] ready\r\n");
 }
 

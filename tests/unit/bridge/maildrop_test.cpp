@@ -13,7 +13,6 @@
 
 #include "bridge/mailbox_index.hpp"
 #include "bridge/sequence_map.hpp"
-#include "bridge/uidl.hpp"
 #include "support/catch.hpp"
 
 namespace {
@@ -69,13 +68,13 @@ TEST_CASE("Numbers never move when messages are marked and unmarked", "[F10]") {
   CHECK_FALSE(maildrop.is_live(MessageNumber(2)));
   CHECK(maildrop.is_known(MessageNumber(2)));
   CHECK(maildrop.uid(MessageNumber(3)) == imap::Uid(9));
-  CHECK(maildrop.deleted().text() == "6");
+  CHECK(maildrop.deleted(0).text() == "6");
   for (const std::uint32_t unknown : {0U, 4U, 4294967295U}) {
     CHECK_FALSE(maildrop.is_known(MessageNumber(unknown)));
   }
   maildrop.unmark_all();
   CHECK(maildrop.live_octets() == 6'000'000'001);
-  CHECK(maildrop.deleted().empty());
+  CHECK(maildrop.deleted(0).empty());
 }
 
 TEST_CASE("A set of marked messages never spans a UID that is not marked", "[H10]") {
@@ -84,46 +83,53 @@ TEST_CASE("A set of marked messages never spans a UID that is not marked", "[H10
   for (const std::uint32_t number : {1U, 2U, 3U, 4U, 5U, 7U, 8U}) {
     maildrop.mark_deleted(MessageNumber(number));
   }
-  CHECK(maildrop.deleted().text() == "1:3,5:6,8:9");
+  CHECK(maildrop.deleted(0).text() == "1:3,5:6,8:9");
 }
 
-TEST_CASE("Only what was read and is kept becomes seen", "[H17]") {
+TEST_CASE("What was read is known, whether it is marked deleted or not", "[H17]") {
   Maildrop maildrop(snapshot_of({{5, 1}, {6, 1}, {7, 1}}));
   maildrop.mark_retrieved(MessageNumber(1));
   maildrop.mark_retrieved(MessageNumber(2));
   maildrop.mark_deleted(MessageNumber(2));
-  CHECK(maildrop.retrieved_and_kept().text() == "5");
+  CHECK(maildrop.retrieved(0).text() == "5:6");
 }
 
-TEST_CASE("Unique-ids are printable, short, and never the same for two messages",
-          "[K1][K2][K3][K4]") {
-  CHECK(unique_id(UidlFormat::kDovecot, 77, imap::Uid(10)) == "0000000a0000004d");
-  CHECK(unique_id(UidlFormat::kUw, 77, imap::Uid(10)) == "0000004d0000000a");
-  CHECK(unique_id(UidlFormat::kCyrus, 77, imap::Uid(10)) == "77.10");
-  CHECK(unique_id(UidlFormat::kUidValidityUid, 77, imap::Uid(10)) == "77-10");
-  const std::vector<std::uint32_t> values = {1, 10, 11, 101, 110, 0x7fffffff, 0xffffffff};
-  for (const UidlFormat format :
-       {UidlFormat::kDovecot, UidlFormat::kUw, UidlFormat::kCyrus, UidlFormat::kUidValidityUid}) {
-    std::set<std::string> seen;
-    for (const std::uint32_t uid_validity : values) {
-      for (const std::uint32_t uid : values) {
-        const std::string id = unique_id(format, uid_validity, imap::Uid(uid));
-        CHECK(seen.insert(id).second);
-        CHECK(id.size() <= 70);
-        for (const char octet : id) CHECK((octet >= 0x21 && octet <= 0x7e));
-        ListLine line;
-        CHECK(line.unique_id(MessageNumber(4294967295), format, uid_validity, imap::Uid(uid)) ==
-              "4294967295 " + id);
-      }
-    }
+TEST_CASE("Folders follow one another, and a UID means something in its own only") {
+  Maildrop maildrop(snapshot_of({{5, 10}, {6, 20}, {7, 30}}), *imap::UidSet::parse("6"));
+  maildrop.append(Maildrop(snapshot_of({})));
+  maildrop.append(Maildrop(snapshot_of({{6, 100}, {9, 200}})));
+  REQUIRE(maildrop.folder_count() == 3);
+  CHECK(maildrop.capacity() == 4);
+  CHECK(maildrop.live_octets() == 340);
+  const std::size_t folders[] = {0, 0, 2, 2};
+  const std::uint32_t uids[] = {5, 7, 6, 9};
+  const std::uint64_t octets[] = {10, 30, 100, 200};
+  for (std::uint32_t i = 0; i < 4; ++i) {
+    const MessageNumber number(i + 1);
+    CHECK(maildrop.folder(number) == folders[i]);
+    CHECK(maildrop.uid(number) == imap::Uid(uids[i]));
+    CHECK(maildrop.octets(number) == octets[i]);
   }
+  maildrop.mark_deleted(MessageNumber(2));
+  maildrop.mark_deleted(MessageNumber(3));
+  maildrop.mark_retrieved(MessageNumber(4));
+  CHECK(maildrop.deleted(0).text() == "7");
+  CHECK(maildrop.deleted(1).empty());
+  CHECK(maildrop.deleted(2).text() == "6");
+  CHECK(maildrop.retrieved(0).empty());
+  CHECK(maildrop.retrieved(2).text() == "9");
+  CHECK(maildrop.shown(0).text() == "5,7");
+  CHECK(maildrop.shown(2).text() == "6,9");
 }
 
-TEST_CASE("A line of LIST holds the largest numbers there are") {
-  ListLine line;
-  CHECK(line.size(MessageNumber(1), 0) == "1 0");
-  CHECK(line.size(MessageNumber(4294967295), 18446744073709551615U) ==
-        "4294967295 18446744073709551615");
+TEST_CASE("More can be hidden than others have flagged") {
+  Maildrop maildrop(snapshot_of({{1, 1}, {2, 2}, {3, 4}, {4, 8}, {5, 16}, {9, 32}}),
+                    *imap::UidSet::parse("3"));
+  maildrop.hide(*imap::UidSet::parse("1,4:7,100"));
+  CHECK(maildrop.shown(0).text() == "2,9");
+  CHECK(maildrop.live_octets() == 34);
+  CHECK(maildrop.uid(MessageNumber(1)) == imap::Uid(2));
+  CHECK(maildrop.uid(MessageNumber(2)) == imap::Uid(9));
 }
 
 TEST_CASE("An EXPUNGE names the UID that has the number at that moment") {
@@ -145,7 +151,7 @@ TEST_CASE("The index is a maildrop in the order of UIDs, without what others del
   index.on_message(listed(1, 5, 10));  // said twice
   const auto maildrop = index.finish();
   REQUIRE(maildrop.has_value());
-  CHECK(maildrop->uid_validity() == 77);
+  CHECK(maildrop->uid_validity(0) == 77);
   CHECK(maildrop->live_count() == 2);
   CHECK(maildrop->uid(MessageNumber(2)) == imap::Uid(9));
   SequenceMap map = index.take_sequence_map();

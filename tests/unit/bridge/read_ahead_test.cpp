@@ -91,7 +91,7 @@ class Played {
       while (auto action = bridge_->next_action()) {
         moved = true;
         if (std::holds_alternative<ConnectUpstream>(*action)) {
-          bridge_->upstream_connected(std::string(1, static_cast<char>('A' + connections++)));
+          bridge_->upstream_connected(std::string(1, static_cast<char>('A' + connections++)), {});
         }
         if (std::holds_alternative<SecureUpstream>(*action)) bridge_->upstream_secured();
       }

@@ -20,7 +20,7 @@ struct Opening {
   explicit Opening(std::string_view greeting, std::string password_text = "secret")
       : wire(greeting),
         password(std::move(password_text)),
-        opening(settings, wire.engine(), user, password, true) {}
+        opening(settings, settings.mailbox, wire.engine(), user, password, {}, std::nullopt) {}
   std::string say(std::string_view octets = "") {
     wire.say(octets, [&](const imap::Event& event) { opening.on_event(event); });
     return wire.sent();

@@ -52,7 +52,8 @@ struct Opening {
                    std::size_t max_messages = 1'000'000)
       : wire("OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] hi"),
         password(std::string_view("secret")),
-        opening(with_store(settings, store, max_messages), wire.engine(), user, password, true) {
+        opening(with_store(settings, store, max_messages), settings.mailbox, wire.engine(), user,
+                password, {}, std::nullopt) {
     if (known) store->snapshots[key] = std::move(known);
     say();
     CHECK(store->asked == 0);  // before the server has accepted the password

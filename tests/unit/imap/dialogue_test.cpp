@@ -22,7 +22,7 @@ const Action kSelectAndList = [](ClientSession& session) {
 };
 const Action kFetch = [](ClientSession& session) { session.uid_fetch_message("6"); };
 const Action kDelete = [](ClientSession& session) {
-  session.uid_store("2", StoreAction::kAdd, Flag::kDeleted);
+  session.uid_store("2", StoreAction::kAdd, kDeletedFlag);
   session.uid_expunge("2");
 };
 
@@ -56,7 +56,7 @@ TEST_CASE("Dovecot: login, listing, retrieval, deletion") {
   CHECK(outcome.events ==
         Events{"greeted Dovecot (Debian) ready.",
                "completed 1 OK Logged in",
-               "notice OK <PERMANENTFLAGS (\\Answered \\Seen \\*)> other Flags permitted.",
+               "notice OK <PERMANENTFLAGS (\\Answered \\Seen \\*)> Flags permitted.",
                "exists 2",
                "notice OK <UNSEEN 1> other First unseen.",
                "notice OK <UIDVALIDITY 1795384183> 1795384183 UIDs valid",
@@ -123,7 +123,7 @@ TEST_CASE("Courier: LOGIN, no UIDNEXT, EXISTS behind EXPUNGE") {
   CHECK(outcome.sent.starts_with("kq1 LOGIN \"alice\" \"secret\"\r\nkq2 SELECT INBOX\r\n"));
   CHECK(outcome.events ==
         Events{"greeted Courier-IMAP ready. Copyright 1998-2019", "completed 1 OK LOGIN Ok.",
-               "notice OK <PERMANENTFLAGS (\\* \\Draft \\Seen)> other Limited", "exists 1",
+               "notice OK <PERMANENTFLAGS (\\* \\Draft \\Seen)> Limited", "exists 1",
                "notice OK <UIDVALIDITY 795383891> 795383891 Ok",
                "notice OK <MYRIGHTS \"acdilrsw\"> other ACL", "completed 2 OK <READ-WRITE> Ok",
                "info 1 uid 2 size 129 -deleted seen", "completed 3 OK FETCH completed.",

@@ -74,6 +74,11 @@ struct Renderer {
     return "search" + (event.command ? " of " + std::to_string(event.command->value) : "") +
            with_text(event.uids.text());
   }
+  std::string operator()(const Listed& event) const {
+    return "listed " + event.wire_name + (event.name == event.wire_name ? "" : "=" + event.name) +
+           (event.delimiter ? std::string(" by ") + *event.delimiter : "") +
+           (event.trash ? " trash" : "") + (event.selectable ? "" : " -selectable");
+  }
   std::string operator()(const BodyBegin& event) const {
     return "begin " + std::to_string(event.sequence) + uid_text(event.uid) + " " +
            name(event.section) + " " + std::to_string(event.octets);
@@ -88,6 +93,8 @@ struct Renderer {
     if (event.rfc822_size) text += " size " + std::to_string(*event.rfc822_size);
     if (event.deleted) text += *event.deleted ? " deleted" : " -deleted";
     if (event.seen) text += *event.seen ? " seen" : " -seen";
+    if (event.gmail_id) text += " gmail " + std::to_string(*event.gmail_id);
+    if (!event.email_id.empty()) text += " email " + event.email_id;
     if (event.nil_body) text += " nil";
     return text;
   }

@@ -76,7 +76,7 @@ TEST_CASE("status responses are read with every fault that servers have shown", 
       {"* OK [UIDVALIDITY 1\r\n", {"notice OK [UIDVALIDITY 1"}},
       {"* OK [] x\r\n", {"notice OK <> other x"}},
       {"* OK [PERMANENTFLAGS (a] \\Seen \\*)] Flags\r\n",
-       {"notice OK <PERMANENTFLAGS (a] \\Seen \\*)> other Flags"}},
+       {"notice OK <PERMANENTFLAGS (a] \\Seen \\*)> Flags"}},
       {"* OK [COPYUID 1 1:4294967295 7] x\r\n", {"notice OK <COPYUID 1 1:4294967295 7> other x"}},
       {"* [COPYUID 124 10 233]\r\n", {"notice OK <COPYUID 124 10 233> other"}},
       {"* [ALERT] x\r\n", {"notice OK <ALERT> x"}},
@@ -128,7 +128,8 @@ TEST_CASE("mailbox data are read in any case and with doubled spaces", "[I9]") {
       {"* ESEARCH (TAG \"kq1\") UID\r\n", {"search"}},
       {"* ESEARCH\r\n", {"search"}},
       {"* ESEARCH UID COUNT 5 ALL 10:6 MAX 10\r\n", {"search 6:10"}},
-      {"* FLAGS (\\Seen a])\r\n* LIST (\\HasNoChildren) \"/\" INBOX\r\n* ENABLED UIDONLY\r\n", {}},
+      {"* FLAGS (\\Seen a])\r\n* LIST (\\HasNoChildren) \"/\" INBOX\r\n* ENABLED UIDONLY\r\n",
+       {"listed INBOX by /"}},
   }));
   check(row);
 }
@@ -151,8 +152,8 @@ TEST_CASE("lines nobody understands are skipped and the place is kept") {
       "* \r\n", "*OK\r\n", "*2 EXISTS\r\n", "* 12\r\n", "* 12 \r\n", "* 3x EXISTS\r\n",
       " UID 5)\r\n", ")\r\n", "BAD what\r\n", "* QUOTA \"\" (STORAGE 10 512)\r\n", "kq1\r\n",
       "kq1 \r\n", "kq1 OKAY\r\n", "kq1 PREAUTH x\r\n", "\xFF\xFE hi\r\n", "( ( (\r\n",
-      "* ID (\"name\" {3}\r\n* 1 \"x\")\r\n", "* LIST () \"/\" {8}\r\nkq1 OK\r\n\r\n",
-      "* LIST () \"/\" ~{1}\r\nx\r\n", "* LIST () {0}\r\n {1}\r\nx\r\n");
+      "* ID (\"name\" {3}\r\n* 1 \"x\")\r\n", "* LSUB () \"/\" {8}\r\nkq1 OK\r\n\r\n",
+      "* LSUB () \"/\" ~{1}\r\nx\r\n", "* LIST () {0}\r\n {1}\r\nx\r\n");
   CAPTURE(line);
   CHECK(events_of(line + std::string("* 7 EXISTS\r\n")) == Events{"exists 7"});
 }
@@ -274,4 +275,15 @@ TEST_CASE("every error has its own sentence") {
   }
   std::sort(sentences.begin(), sentences.end());
   CHECK(std::unique(sentences.begin(), sentences.end()) == sentences.end());
+}
+
+TEST_CASE("PERMANENTFLAGS says which keywords the server keeps") {
+  const auto keeps = [](std::string_view text, std::string_view keyword) {
+    return keeps_keyword({Code::kPermanentFlags, std::string(text)}, keyword);
+  };
+  CHECK(keeps("PERMANENTFLAGS (\\Seen \\*)", "$PopHidden"));
+  CHECK(keeps("PERMANENTFLAGS ($POPHIDDEN \\Seen)", "$PopHidden"));
+  CHECK_FALSE(keeps("PERMANENTFLAGS (\\Seen $PopHidden2)", "$PopHidden"));
+  CHECK_FALSE(keeps("PERMANENTFLAGS ()", "$PopHidden"));
+  CHECK_FALSE(keeps("PERMANENTFLAGS", "$PopHidden"));
 }
