@@ -5,6 +5,7 @@
 #   tests/run.sh bench [options]    the benchmark instead of the tests: see tests/bench/README.md
 #   tests/run.sh torture            each fallible call of a session fails once: see tests/torture/run.sh
 #   tests/run.sh soak SECONDS       clients, faults and a model of the mailboxes: see tests/soak/run.sh
+#   tests/run.sh sizes              10,000 handshakes, 4 GiB, 100,000 names: see tests/sizes/run.sh
 #   tests/run.sh fuzz SECONDS [TARGET ...]    the fuzz targets: see tests/fuzz/README.md
 #
 #   --all             also: sanitizer builds, valgrind, clang-format, clang-tidy, the benchmark compiled,
@@ -23,6 +24,7 @@ source "$source_dir/config/debian.sh"
 if [[ ${1-} == bench ]]; then exec "$source_dir/tests/bench/run.sh" "${@:2}"; fi
 if [[ ${1-} == torture ]]; then exec "$source_dir/tests/torture/run.sh" "${@:2}"; fi
 if [[ ${1-} == soak ]]; then exec "$source_dir/tests/soak/run.sh" "${@:2}"; fi
+if [[ ${1-} == sizes ]]; then exec "$source_dir/tests/sizes/run.sh" "${@:2}"; fi
 if [[ ${1-} == fuzz ]]; then exec "$source_dir/tests/fuzz/run.sh" "${@:2}"; fi
 
 # Upstream servers and clients of the integration tests, and what makes their certificates. Cyrus and

@@ -94,8 +94,8 @@ class Stls(BridgedTest):
         client.login(self.user)
 
     def handshake(self, client):
-        """The client's side of a handshake by hand, and a CAPA inside TLS: the octets that come
-        back inside, to the end of an answer. None: closed before the handshake was done."""
+        """The client's side of a handshake by hand, and CAPA and QUIT inside TLS: the octets that
+        come back inside, to the end. None: closed before the handshake was done."""
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         tls = self.context.wrap_bio(incoming, outgoing, server_hostname="localhost")
         first = True
@@ -114,27 +114,31 @@ class Stls(BridgedTest):
                 first = False
                 incoming.write(octets)
         client.send(outgoing.read())
-        tls.write(b"CAPA\r\n")
+        tls.write(b"CAPA\r\nQUIT\r\n")
         client.send(outgoing.read())
         answer = b""
-        while not answer.endswith(b".\r\n"):
+        while True:
             try:
-                answer += tls.read(65536)
+                octets = tls.read(65536)
+                if not octets:
+                    return answer  # close_notify
+                answer += octets
             except ssl.SSLWantReadError:
                 octets = client.socket.recv(65536)
                 if not octets:
                     return answer
                 incoming.write(octets)
-        return answer
 
     def check_injection(self, pieces, late=b""):
         """Sends the pieces, `late` once the answer to STLS is there, then shakes hands. Nothing
         behind STLS's CRLF may be answered, neither in clear nor inside TLS."""
         client = self.connect(self.bridge.port())
+        in_clear = b""
         try:
             for piece in pieces:
                 client.send(piece)
             client.read_ok()
+            in_clear = client.take_pending()
             if late:
                 client.send(late)
             answer = self.handshake(client)
@@ -142,9 +146,10 @@ class Stls(BridgedTest):
             return  # the handshake failed or the connection was closed: both are right
         finally:
             client.close()
+            self.assertIn(in_clear[:1], (b"", b"\x15"), in_clear)  # nothing, or an alert
         if answer is not None:
-            self.assertTrue(answer.startswith(b"+OK"), answer)
-            self.assertEqual(answer.count(b"+OK"), 1, answer)
+            self.assertRegex(answer, rb"\A\+OK [^\0]*\r\n\.\r\n\+OK [^\r\n]*\r\n\Z")
+            self.assertEqual(answer.count(b"+OK"), 2, answer)
             self.assertNotIn(b"-ERR", answer)
 
     def test_commands_behind_stls_are_never_run_however_they_are_cut(self):

@@ -181,9 +181,10 @@ class StartTls(TlsTest):
                           "at STARTTLS": "STARTTLS"}, check)
 
     def test_an_alert_in_clear_is_not_shown_with_a_refusal_in_tls(self):
-        """B5."""
+        """B5: nor does it make of the refusal what it is not, a server that has too much to do."""
         with self.bench() as bench:
-            bench.server.on("STARTTLS", done("* OK [ALERT] call 555-EVIL\r\n"))
+            bench.server.on("STARTTLS", done(
+                "* OK [ALERT] Too many simultaneous connections, call 555-EVIL\r\n"))
             bench.server.on("LOGIN", no("[AUTHENTICATIONFAILED] wrong"))
             _, status = bench.try_login(PASSWORD)
             self.assert_code(status, "AUTH")

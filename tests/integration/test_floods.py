@@ -171,13 +171,17 @@ class Readers(Flood):
             self.assertFalse(client.read_to_end().endswith(b"\r\n.\r\n"))
 
     def test_readers_in_short_memory_get_their_message_whole(self):
-        """L1: when there is memory for the least only, everybody still gets on."""
+        """L1: when there is memory for the least only, everybody still gets on, and nobody else is
+        let in."""
         count = 40
         bench = self.bench("--memory-limit", "8M", "--max-sessions", "50", "--threads", "1",
                            "--cache-memory", "0")
         bench.server.on("BODY", big_body, times=count)
         clients = self.stopped_readers(bench, count)
         bench.bridge.wait_for_line(lambda line: line.event == "memory-short", "memory-short")
+        late = Pop3Client(bench.bridge.port(), greeting=False)  # no limit of sessions is near
+        self.addCleanup(late.close)
+        self.assert_code(late.read_status(), "SYS/TEMP")
         reading = [threading.Thread(target=self.read_big, args=(client,)) for client in clients]
         self.lengths = []
         for thread in reading:
@@ -186,6 +190,32 @@ class Readers(Flood):
             thread.join(PATIENCE_S)
         self.assertEqual(len(self.lengths), count)
         self.assertEqual(len(set(self.lengths)), 1, self.lengths)
+
+    def test_who_waits_for_memory_goes_on_when_there_is_some(self):
+        """L1: in the middle of a listing, when nothing else happens in that session."""
+        count = 40
+        bench = self.bench("--memory-limit", "8M", "--max-sessions", "50", "--threads", "1",
+                           "--cache-memory", "0", recovers=False)
+        waiting = Pop3Client(bench.bridge.port())
+        self.addCleanup(waiting.close)
+        bench.server.on("BODY", big_body, times=count)
+        readers = self.stopped_readers(bench, count)
+        bench.bridge.wait_for_line(lambda line: line.event == "memory-short", "memory-short")
+        select, index = quiet_listing(50_000)
+        bench.server.on("SELECT", select)
+        bench.server.on("INDEX", index)
+        waiting.send(b"USER joe\r\nPASS secret\r\n")
+        waiting.read_ok()
+        bench.server.wait_for_command("INDEX", count + 1)
+        with self.assertRaises(TimeoutError):  # it does have to wait
+            waiting.socket.settimeout(0.5)
+            waiting.socket.recv(1)
+        waiting.socket.settimeout(PATIENCE_S)
+        for reader in readers:
+            reader.reset()
+        waiting.read_ok()
+        self.assertEqual(waiting.stat()[0], 50_000)
+        waiting.quit()
 
     def read_big(self, client):
         client.read_ok()

@@ -66,12 +66,13 @@ class Privileges(unittest.TestCase):
         self.addCleanup(bridge.kill)
         return bridge.start()
 
-    def assert_confined(self, bridge, uid, gid):
+    def assert_confined(self, bridge, uid, gid, groups):
         threads = status_of(bridge.pid)
         self.assertGreaterEqual(len(threads), 2)
         for thread in threads:
             self.assertEqual(thread["Uid"].split(), [str(uid)] * 4)
             self.assertEqual(thread["Gid"].split(), [str(gid)] * 4)
+            self.assertEqual(thread["Groups"].split(), groups)
             for kind in ("CapEff", "CapPrm", "CapInh", "CapAmb"):
                 self.assertEqual(int(thread[kind], 16), 0, kind)
             self.assertEqual(thread["NoNewPrivs"], "1")
@@ -85,7 +86,8 @@ class Privileges(unittest.TestCase):
     def test_every_thread_has_given_up_its_rights(self):
         """N4: whoever starts it: no capability, no new ones, the filter, no core dump."""
         bridge = self.start()
-        self.assert_confined(bridge, os.getuid(), os.getgid())
+        ours = status_of(os.getpid())[0]["Groups"].split()
+        self.assert_confined(bridge, os.getuid(), os.getgid(), ours)
         line = next(x for x in bridge.lines if x.event == "confined")
         self.assertEqual(line.fields, {"uid": str(os.getuid()), "gid": str(os.getgid()),
                                        "system_calls": "filtered"})
@@ -101,6 +103,8 @@ class Privileges(unittest.TestCase):
             self.assertEqual(refused.returncode, 2)
             self.assertIn("--user (command line): cannot become uid", refused.stderr)
             return
+        self.addCleanup(os.setgroups, os.getgroups())
+        os.setgroups([os.getgid(), OTHER_GID + 1])  # which are not to be taken along
         with tempfile.TemporaryDirectory() as directory:
             os.chmod(directory, 0o755)
             own = Path(directory, "own")
@@ -112,7 +116,7 @@ class Privileges(unittest.TestCase):
             bridge = self.start(*options, "--cache-file", own / "cache.db", "--wire-log", own,
                                 "--listen-tls", "127.0.0.1:0", "--tls-cert", certificate,
                                 "--tls-key", key)
-            self.assert_confined(bridge, OTHER_UID, OTHER_GID)
+            self.assert_confined(bridge, OTHER_UID, OTHER_GID, [str(OTHER_GID)])
             self.assertFalse([x for x in bridge.lines if x.event == "running-as-root"])
             with Pop3Client(bridge.port()) as client:
                 client.quit()

@@ -98,8 +98,18 @@ def in_single_octets(client):
     return client.read_status()
 
 
+def behind_other_commands(client):
+    """In the middle of a read: what comes later is too short to write over it."""
+    client.send(b"CAPA\r\n" * 20 + f"USER {USER}\r\nPASS {CANARY}\r\n".encode())
+    for _ in range(20):
+        client.read_ok()
+        client.read_body()
+    client.read_ok()
+    return client.read_status()
+
+
 WAYS = [by_user_and_pass, in_lower_case, by_initial_response, by_continuation, by_auth_login,
-        in_single_octets]
+        in_single_octets, behind_other_commands]
 
 # What was meant for PASS and went astray, and what no login comes of.
 ASTRAY = [f"{CANARY}", f"PAS {CANARY}", f"APOP {USER} {CANARY}", f"PASS {CANARY}",
@@ -170,11 +180,14 @@ class Secrets(unittest.TestCase):
                 self.wait_for_end(bench)
                 self.assert_copies(bench, 0, "after QUIT")
 
-    def echoed(self, bench, echo):
-        """The answer to a login that the server refuses in this way."""
+    def echoed(self, bench, echo, then=None):
+        """The answer to a login that the server refuses in this way. then(): while the client is
+        still there."""
         bench.server.behave()
         bench.server.on("LOGIN", echo)
         client, status = bench.try_login(CANARY, USER)
+        if then is not None:
+            then()
         client.attempt("QUIT")
         self.wait_for_end(bench)
         return status or b""
@@ -241,7 +254,8 @@ class Secrets(unittest.TestCase):
         with self.bench() as bench:
             for name, echo in ECHOES.items():
                 with self.subTest(name):
-                    self.echoed(bench, echo)
+                    self.echoed(bench, echo, lambda: self.assert_copies(
+                        bench, 0, "refused, and might try again"))
                     self.assert_copies(bench, 0, "refused")
             bench.server.behave()
             for line in ASTRAY:

@@ -16,10 +16,12 @@ from fault_bench import MESSAGES, Client, FaultTest, check_text  # noqa: E402
 from imap_faults import act, call, normal, stall  # noqa: E402
 from popbridge_process import PATIENCE_S, Popbridge  # noqa: E402
 from scripted_imap import ScriptedImap  # noqa: E402
+from scripted_session import Message  # noqa: E402
 from tls_files import Authority  # noqa: E402
 
 _PROBES = 30
 _ENDS = 20
+FOREIGN = 6
 
 
 def unheard(session, command):
@@ -145,6 +147,8 @@ class Crash(EndTest):
             cache = ("--cache-file", Path(folder) / "index.db")
             bridge = self.start(*cache)
             self.login(bridge).quit()
+            with self.server.lock:  # what another client flagged, and has not expunged yet
+                self.server.messages.append(Message(FOREIGN, MESSAGES[0], {"\\Deleted"}))
             self.server.on(point, action)
             client = self.login(bridge)
             for number in (2, 4):
@@ -162,6 +166,7 @@ class Crash(EndTest):
         with self.server.lock:
             shown = [m for m in self.server.messages if "\\Deleted" not in m.flags]
             self.assertTrue({1, 3, 5} <= {m.uid for m in shown}, self.server.messages)
+            self.assertNotIn(FOREIGN, {m.uid for m in shown})
         client = self.login(bridge)
         self.assertEqual(client.stat()[0], len(shown))
         self.assertEqual([int(name[:8], 16) for name in client.unique_ids().values()],
@@ -173,11 +178,11 @@ class Crash(EndTest):
                 client.ok(f"DELE {number}")
         client.quit()
         bridge.stop()
-        self.assertTrue(set(self.server.uids()) >= {1, 3, 5})
+        self.assertTrue(set(self.server.uids()) >= {1, 3, 5, FOREIGN})
 
     def test_before_the_flags_are_set(self):
         self.crash_at("STORE", stall)
-        self.assertEqual(self.server.uids(), [1, 3, 5])
+        self.assertEqual(self.server.uids(), [1, 3, 5, FOREIGN])
 
     def test_between_flags_and_expunge(self):
         self.crash_at("EXPUNGE", stall)
@@ -185,7 +190,7 @@ class Crash(EndTest):
 
     def test_behind_the_expunge(self):
         self.crash_at("EXPUNGE", unheard)
-        self.assertEqual(self.server.uids(), [1, 3, 5])
+        self.assertEqual(self.server.uids(), [1, 3, 5, FOREIGN])
 
 
 class HealthChecks(EndTest):

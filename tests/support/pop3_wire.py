@@ -78,6 +78,12 @@ class Pop3Client:
         self._input.clear()
         return octets
 
+    def take_pending(self):
+        """What arrived together with what was read already."""
+        octets = bytes(self._input)
+        self._input.clear()
+        return octets
+
     def nothing_pending(self):
         """True if no octet is there without waiting."""
         if self._input:

@@ -98,6 +98,30 @@ TEST_CASE("B4: an answer to a command that was not wholly sent ends the connecti
   CHECK(drain(session).back().starts_with("fatal a tagged response answers no command"));
 }
 
+TEST_CASE("B4: an answer to a command of which nothing was sent yet ends the connection") {
+  const auto* const status = GENERATE("OK", "NO", "BAD");
+  ClientSession session("kq");
+  session.feed(greeting("AUTH=PLAIN SASL-IR"));
+  CHECK(drain(session) == Events{"greeted hi"});
+  log_in("alice", "secret")(session);
+  session.noop();  // waits for the end of the login
+  const std::string sent(session.pending_output());
+  CHECK(sent == "kq1 AUTHENTICATE PLAIN AGFsaWNlAHNlY3JldA==\r\n");
+  session.consume_output(sent.size());
+  session.feed(std::string("kq2 ") + status + " done\r\n");
+  CHECK(drain(session).back().starts_with("fatal a tagged response answers no command"));
+}
+
+TEST_CASE("B4: the good end of a login whose password was never sent ends the connection") {
+  ClientSession session("kq");
+  session.feed("* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] hi\r\n");
+  CHECK(drain(session) == Events{"greeted hi"});
+  log_in("alice", "secret")(session);
+  session.consume_output(session.pending_output().size());
+  session.feed("kq1 OK welcome\r\n");
+  CHECK(drain(session).back().starts_with("fatal a tagged response answers no command"));
+}
+
 TEST_CASE("AUTHENTICATE PLAIN is used where announced, in one line with SASL-IR", "[D7]") {
   CHECK(sent_for(log_in("alice", "secret"), "AUTH=PLAIN SASL-IR LOGINDISABLED") ==
         "kq1 AUTHENTICATE PLAIN AGFsaWNlAHNlY3JldA==\r\n");

@@ -105,11 +105,13 @@ TEST_CASE("M4: A listener may be destroyed when it accepts; more that wait are r
   {
     int accepted = 0;
     std::unique_ptr<net::Listener> listener;
-    auto made = net::Listener::listen(fixture.loop, {.ip = "127.0.0.1", .port = 0},
-                                      [&](std::unique_ptr<net::TcpStream>) {
-                                        ++accepted;
-                                        listener.reset();
-                                      });
+    auto made = net::Listener::listen(
+        fixture.loop, {.ip = "127.0.0.1", .port = 0},
+        [&](std::unique_ptr<net::TcpStream>) {
+          ++accepted;
+          listener.reset();
+        },
+        [](const std::string& trouble) { FAIL_CHECK("told of trouble: " << trouble); });
     REQUIRE(made.has_value());
     listener = std::move(*made);
     const std::uint16_t port = listener->address().port;

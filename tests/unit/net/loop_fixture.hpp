@@ -104,6 +104,9 @@ class Recorder : public net::StreamObserver {
     call(in_closed);
   }
 
+  /// The last read_space(), to see what was written to it.
+  [[nodiscard]] std::string_view last_space() const { return {buffer_.data(), buffer_.size()}; }
+
  private:
   static void call(const std::function<void()>& function) {
     if (function) function();

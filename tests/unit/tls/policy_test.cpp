@@ -168,6 +168,13 @@ TEST_CASE("A11, B10, M2: what is switched on and off on purpose") {
   fixture.require_clean_end();
 }
 
+TEST_CASE("N3: OpenSSL wipes what it has decrypted for a client of ours") {
+  TlsFixture fixture;
+  const auto listener = pop3_server(fixture);
+  CHECK((SSL_CTX_get_options(listener->raw()) & SSL_OP_CLEANSE_PLAINTEXT) != 0);
+  fixture.require_clean_end();
+}
+
 TEST_CASE("M3: errors that others left in the queue of the thread concern no connection") {
   TlsFixture fixture;
   {

@@ -363,8 +363,10 @@ TEST_CASE("M4: A TLS stream may be destroyed or aborted in every callback") {
   {
     TlsEnd client, server;
     bool called = false;
+    std::size_t received = 0;
     const auto end = [&] {
       called = true;
+      received = server.seen.received.size();
       destroy ? server.stream.reset() : server.stream->abort();
     };
     TcpPair pair = test::connect_pair(fixture);
@@ -393,6 +395,25 @@ TEST_CASE("M4: A TLS stream may be destroyed or aborted in every callback") {
     const int asked = server.seen.reads_asked;
     fixture.settle();
     CHECK(server.seen.reads_asked == asked);
+    CHECK(server.seen.received.size() == received);
+  }
+  fixture.require_clean_end();
+}
+
+TEST_CASE("M4: What a TLS stream meets that waits for its handshake is told nobody in the end") {
+  const bool destroy = GENERATE(true, false);
+  CAPTURE(destroy);
+  TlsFixture fixture;
+  {
+    TlsEnd client, server;
+    fixture.begin(client, server);
+    server.stream->write("the rest");  // which goes when the handshake is done
+    server.stream->close_after_flush();
+    if (destroy) server.stream.reset();
+    client.stream->abort();
+    fixture.settle();
+    if (!destroy) fixture.run_until([&] { return server.seen.closed.has_value(); });
+    CHECK(server.seen.closed.has_value() != destroy);
   }
   fixture.require_clean_end();
 }
