@@ -32,6 +32,8 @@ class UidSet {
   [[nodiscard]] std::uint64_t size() const;  ///< number of UIDs
   [[nodiscard]] const std::vector<Range>& ranges() const { return ranges_; }
 
+  [[nodiscard]] std::size_t memory_octets() const { return ranges_.capacity() * sizeof(Range); }
+
   /// "1,3:5" in ascending order.
   [[nodiscard]] std::string text() const;
   /// text() cut at commas into pieces of at most `maximum` octets each (>= 21), so that command

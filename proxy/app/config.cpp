@@ -3,16 +3,16 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
-#include <filesystem>
 #include <memory>
 #include <utility>
 
+#include "app/checker.hpp"
+#include "app/config_mailbox.hpp"
 #include "tls/sha256.hpp"
 
 namespace popbridge::app {
 namespace {
 
-using bridge::MarkSeen;
 using bridge::UpstreamSecurity;
 using log::Level;
 using log::Line;
@@ -46,15 +46,6 @@ constexpr seconds kLongestKeepalive = std::chrono::minutes(25);
 constexpr seconds kLongestLoginDelay{30};
 constexpr std::size_t kMostListeners = 64;
 
-/// Descriptors of one session: client, upstream, and its file with --wire-log.
-constexpr std::size_t kSocketsPerSession = 2;
-/// Of one worker besides its listeners: its event loop, wake-up, signals, a client being refused.
-constexpr std::size_t kDescriptorsPerWorker = 8;
-/// Of the process: standard streams, signals, cache file, resolver, second tries of connecting.
-/// When they are not enough at some moment, the listeners pause and a login fails for a time, no
-/// more.
-constexpr std::size_t kDescriptorReserve = 24;
-
 constexpr std::string_view kNoListener = "none";
 /// Before an address of --listen-tls: left out where no certificate is given. For the container
 /// image.
@@ -67,10 +58,6 @@ constexpr auto kCleartextChoices = std::to_array<std::pair<std::string_view, All
     {"private", AllowCleartext::kPrivate},
     {"always", AllowCleartext::kAlways},
 });
-constexpr auto kMarkSeenChoices = std::to_array<std::pair<std::string_view, MarkSeen>>({
-    {"never", MarkSeen::kNever},
-    {"retr", MarkSeen::kRetr},
-});
 constexpr auto kLevelChoices = std::to_array<std::pair<std::string_view, Level>>({
     {"error", Level::kError},
     {"warning", Level::kWarning},
@@ -78,38 +65,10 @@ constexpr auto kLevelChoices = std::to_array<std::pair<std::string_view, Level>>
     {"debug", Level::kDebug},
 });
 
-template <class Value, std::size_t kCount>
-auto one_of(const std::array<std::pair<std::string_view, Value>, kCount>& choices) {
-  return [&choices](std::string_view text) { return parse_choice(text, choices); };
-}
-
-auto between(seconds least, seconds most) {
-  return [least, most](std::string_view text) { return parse_duration(text, least, most); };
-}
-
-template <class Number>
-auto up_to(std::uint64_t most) {
-  return [most](std::string_view text) -> Parsed<Number> {
-    const auto number = parse_number(text, 1, most);
-    if (!number) return std::unexpected(number.error());
-    return static_cast<Number>(*number);
-  };
-}
-
-/// A size, or 0 for `nothing`.
-auto size_or_none(std::uint64_t least, std::uint64_t most, std::string_view nothing) {
-  return [=](std::string_view text) -> Parsed<std::uint64_t> {
-    if (text == "0") return 0;
-    auto size = parse_size(text, least, most);
-    if (!size) return std::unexpected(size.error() + ", or 0 for " + std::string(nothing));
-    return size;
-  };
-}
-
-/// Goes through all settings; after the first error nothing more is looked at.
-class Checker {
+/// Goes through all settings.
+class ConfigChecker : private Checker {
  public:
-  Checker(const Values& values, const Host& host) : values_(values), host_(host) {}
+  ConfigChecker(const Values& values, const Host& host) : Checker(values), host_(host) {}
 
   std::expected<Config, std::string> run() {
     set_upstream();
@@ -134,29 +93,6 @@ class Checker {
   }
 
  private:
-  [[nodiscard]] const Given* given(std::string_view name) const {
-    const auto found = values_.find(name);
-    return found == values_.end() ? nullptr : &found->second.front();
-  }
-
-  /// Remembers the first error.
-  void fail(std::string_view name, std::string_view origin, const std::string& text) {
-    if (error_.empty()) error_ = blame(name, origin) + text;
-  }
-
-  /// Puts what was given for `name` into `field`; a setting that was not given leaves its default.
-  template <class T, class Parse>
-  void set(T& field, std::string_view name, Parse parse) {
-    const Given* const found = given(name);
-    if (found == nullptr || !error_.empty()) return;
-    auto value = parse(found->value);
-    if (value) {
-      field = *std::move(value);
-    } else {
-      fail(name, found->origin, value.error());
-    }
-  }
-
   void set_file(std::string& field, std::string_view name) {
     set(field, name, parse_path);
     if (field.empty() || !error_.empty()) return;
@@ -188,14 +124,12 @@ class Checker {
                  std::size_t most, std::string_view whose);
   void notice(Level level, const Line& line) { config_.notices.push_back({level, line}); }
 
-  const Values& values_;
   const Host& host_;
   Config config_;
   std::vector<net::Address> taken_;  ///< by listeners so far
-  std::string error_;
 };
 
-void Checker::set_upstream() {
+void ConfigChecker::set_upstream() {
   if (given("upstream") == nullptr) {
     fail("upstream", "not given",
          "the IMAP server is missing; right would be, for example, "
@@ -225,7 +159,8 @@ void Checker::set_upstream() {
   config_.session.upstream_port = config_.upstream.port;
 }
 
-void Checker::check_twice(std::string_view name, const Given& item, const net::Address& address) {
+void ConfigChecker::check_twice(std::string_view name, const Given& item,
+                                const net::Address& address) {
   const auto same = [&address](const net::Address& other) {
     return other.port != 0 && other.ip == address.ip && other.port == address.port;
   };
@@ -239,7 +174,7 @@ void Checker::check_twice(std::string_view name, const Given& item, const net::A
   taken_.push_back(address);
 }
 
-std::vector<net::Address> Checker::listeners(std::string_view name) {
+std::vector<net::Address> ConfigChecker::listeners(std::string_view name) {
   std::vector<net::Address> addresses;
   const auto found = values_.find(name);
   if (found == values_.end()) return addresses;
@@ -269,7 +204,7 @@ std::vector<net::Address> Checker::listeners(std::string_view name) {
   return addresses;
 }
 
-void Checker::set_listeners() {
+void ConfigChecker::set_listeners() {
   config_.listen = listeners("listen");
   if (given("listen") == nullptr) {
     config_.listen = {net::Address::parse(kDefaultListener).value()};
@@ -283,7 +218,7 @@ void Checker::set_listeners() {
   }
 }
 
-void Checker::set_listener_tls() {
+void ConfigChecker::set_listener_tls() {
   set_file(config_.certificate_file, "tls-cert");
   set_file(config_.key_file, "tls-key");
   const Given* const certificate = given("tls-cert");
@@ -316,14 +251,13 @@ void Checker::set_listener_tls() {
   }
 }
 
-void Checker::set_mailbox() {
+void ConfigChecker::set_mailbox() {
   bridge::Settings& settings = config_.session.bridge;
-  set(settings.mailbox.folders.front(), "folder", parse_folder);
-  set(settings.mailbox.mark_seen, "mark-seen", one_of(kMarkSeenChoices));
+  set_mailbox_choices(*this, settings);
   set_unique_ids();
 }
 
-void Checker::set_unique_ids() {
+void ConfigChecker::set_unique_ids() {
   bridge::Settings& settings = config_.session.bridge;
   const bridge::UniqueIdFormat& format = settings.uidl_format;
   settings.unique_id_hash = &tls::sha256_hex;
@@ -351,7 +285,7 @@ void Checker::set_unique_ids() {
   set_unique_id_map();
 }
 
-void Checker::set_unique_id_map() {
+void ConfigChecker::set_unique_id_map() {
   std::string file;
   set(file, "uidl-map", parse_path);
   if (file.empty() || !error_.empty()) return;
@@ -369,7 +303,7 @@ void Checker::set_unique_id_map() {
   config_.session.bridge.uidl_map = std::make_shared<const bridge::UniqueIdMap>(*std::move(map));
 }
 
-void Checker::set_limits() {
+void ConfigChecker::set_limits() {
   bridge::Settings& settings = config_.session.bridge;
   set(settings.login_timeout, "login-timeout", between(kShortestTimeout, kLongestTimeout));
   set(settings.idle_timeout, "idle-timeout", between(kShortestIdleTimeout, kLongestTimeout));
@@ -395,7 +329,7 @@ void Checker::set_limits() {
 }
 
 /// A part of a time cannot be longer than the whole; a default that would be is cut.
-void Checker::check_timeouts() {
+void ConfigChecker::check_timeouts() {
   bridge::Settings& settings = config_.session.bridge;
   const auto fit = [this](std::chrono::milliseconds& part, std::string_view name,
                           std::chrono::milliseconds whole, std::string_view whole_name) {
@@ -413,7 +347,7 @@ void Checker::check_timeouts() {
   fit(settings.connect_timeout, "connect-timeout", settings.upstream_timeout, "upstream-timeout");
 }
 
-void Checker::set_cache() {
+void ConfigChecker::set_cache() {
   set(config_.cache_memory, "cache-memory",
       size_or_none(kLeastCacheMemory, kMostCacheMemory, "no cache"));
   set(config_.cache_file, "cache-file", parse_path);
@@ -422,12 +356,12 @@ void Checker::set_cache() {
        "there is no cache to keep; leave it out, or give --cache-memory more than 0");
 }
 
-void Checker::set_logging() {
+void ConfigChecker::set_logging() {
   set(config_.log_level, "log-level", one_of(kLevelChoices));
   set(config_.session.wire_log_directory, "wire-log", parse_path);
 }
 
-void Checker::set_user() {
+void ConfigChecker::set_user() {
   set(config_.identity, "user", [this](std::string_view text) -> Parsed<std::optional<Identity>> {
     auto identity = host_.find_user(std::string(text));
     if (!identity) return std::unexpected(identity.error());
@@ -436,7 +370,7 @@ void Checker::set_user() {
 }
 
 /// --allow-cleartext beside the listeners it is about.
-void Checker::check_clear_text() {
+void ConfigChecker::check_clear_text() {
   AllowCleartext& allow = config_.session.allow_cleartext;
   set(allow, "allow-cleartext", one_of(kCleartextChoices));
   if (config_.listen.empty() || !error_.empty()) return;
@@ -467,7 +401,7 @@ void Checker::check_clear_text() {
   }
 }
 
-void Checker::check_descriptors() {
+void ConfigChecker::check_descriptors() {
   if (!error_.empty()) return;
   const std::size_t wanted = config_.session.max_sessions;
   const std::size_t needed = descriptors_for(wanted, config_);
@@ -491,7 +425,7 @@ void Checker::check_descriptors() {
 }
 
 /// --memory-limit beside what is a part of it. What was not given gives way.
-void Checker::check_memory() {
+void ConfigChecker::check_memory() {
   if (!error_.empty()) return;
   constexpr std::uint64_t kMebi = 1024UL * 1024;
   std::uint64_t& limit = config_.memory_limit;
@@ -540,7 +474,7 @@ void Checker::check_memory() {
   check_sessions_fit(cache);
 }
 
-void Checker::check_sessions_fit(std::uint64_t cache) {
+void ConfigChecker::check_sessions_fit(std::uint64_t cache) {
   session::Settings& settings = config_.session;
   const std::uint64_t most = settings.memory_octets / kMemoryPerSession;
   if (settings.max_sessions <= most) return;
@@ -562,7 +496,7 @@ void Checker::check_sessions_fit(std::uint64_t cache) {
 }
 
 /// When it is known how many sessions there may be in all.
-void Checker::set_limits_per_address() {
+void ConfigChecker::set_limits_per_address() {
   session::Settings& settings = config_.session;
   set_share(settings.max_sessions_per_address, settings.max_sessions, "max-sessions-per-address",
             settings.max_sessions, "of --max-sessions");
@@ -572,8 +506,8 @@ void Checker::set_limits_per_address() {
 }
 
 /// A limit that cannot be more than another one.
-void Checker::set_share(std::size_t& limit, std::size_t by_default, std::string_view name,
-                        std::size_t most, std::string_view whose) {
+void ConfigChecker::set_share(std::size_t& limit, std::size_t by_default, std::string_view name,
+                              std::size_t most, std::string_view whose) {
   limit = by_default;
   set(limit, name, up_to<std::size_t>(kMostSessions));
   if (limit <= most) return;
@@ -584,43 +518,8 @@ void Checker::set_share(std::size_t& limit, std::size_t by_default, std::string_
 
 }  // namespace
 
-std::size_t descriptors_for(std::size_t sessions, const Config& config) {
-  const std::size_t wire_log = config.session.wire_log_directory.empty() ? 0 : 1;
-  const std::size_t per_worker =
-      kDescriptorsPerWorker + config.listen.size() + config.listen_tls.size();
-  // Each user's last upstream connection may be waiting, while all sessions are somebody else's.
-  const std::size_t kept = config.session.bridge.upstream_keepalive.count() > 0 ? 1 : 0;
-  return sessions * (kSocketsPerSession + wire_log + kept) + config.session.threads * per_worker +
-         kDescriptorReserve;
-}
-
 std::expected<Config, std::string> make_config(const Values& values, const Host& host) {
-  return Checker(values, host).run();
-}
-
-std::expected<void, std::string> check_directories(const Config& config, const Values& values,
-                                                   const Host& host) {
-  const auto failed = [&values](std::string_view name, const std::string& text) {
-    return std::unexpected(blame(name, values.at(name).front().origin) + text);
-  };
-  if (!config.cache_file.empty()) {
-    std::string directory = std::filesystem::path(config.cache_file).parent_path().string();
-    if (directory.empty()) directory = ".";
-    const std::string reason = host.why_no_directory(directory);
-    if (!reason.empty()) {
-      return failed("cache-file",
-                    "cannot make " + log::quoted(config.cache_file) + " in " +
-                        log::quoted(directory) + ": " + reason +
-                        "; right would be a file in an existing directory that popbridge may "
-                        "write in");
-    }
-  }
-  const std::string& wire_log = config.session.wire_log_directory;
-  if (wire_log.empty()) return {};
-  const std::string reason = host.why_no_directory(wire_log);
-  if (reason.empty()) return {};
-  return failed("wire-log", "cannot write in " + log::quoted(wire_log) + ": " + reason +
-                                "; right would be an existing directory");
+  return ConfigChecker(values, host).run();
 }
 
 }  // namespace popbridge::app

@@ -13,6 +13,8 @@ enum class Group { kUpstream, kListeners, kMailbox, kLimits, kLogging, kGeneral 
 enum class Form {
   kSingle,  ///< takes a value, once
   kList,    ///< takes a value, may be repeated; split at commas and blanks outside the command line
+  kLines,   ///< as kList, but values may hold these: split at line ends in the environment only
+  kYesNo,   ///< "yes" or "no", once; without a value on the command line it is "yes"
   kSwitch,  ///< takes no value; command line only
 };
 
@@ -69,10 +71,57 @@ inline constexpr std::array kOptions = std::to_array<Option>({
      "From which client addresses passwords are taken without TLS; private means loopback, "
      "RFC 1918, RFC 4193 and link-local.",
      "loopback"},
-    {"folder", Group::kMailbox, Form::kSingle, Scope::kEverywhere, "NAME",
-     "The IMAP folder that is shown as the maildrop, in UTF-8.", "INBOX"},
-    {"mark-seen", Group::kMailbox, Form::kSingle, Scope::kEverywhere, "never|retr",
-     "Whether messages read whole by RETR are marked as seen at QUIT.", "never"},
+    {"folder", Group::kMailbox, Form::kLines, Scope::kEverywhere, "NAME",
+     "The IMAP folder that is shown as the maildrop, in UTF-8; repeatable, several are one "
+     "maildrop "
+     "in this order.",
+     "INBOX"},
+    {"folder-separator", Group::kMailbox, Form::kSingle, Scope::kEverywhere, "TEXT",
+     "What stands between user and folder in a login name: with \"+\", user+Archive logs in as "
+     "user "
+     "and shows Archive instead of --folder.",
+     "none, a login name is a user"},
+    {"delete-mode", Group::kMailbox, Form::kSingle, Scope::kEverywhere,
+     "expunge|trash|move:FOLDER|flag|hide|ignore",
+     "What QUIT does with messages that DELE marked: removes them, moves them to the trash or to "
+     "FOLDER, flags them \\Deleted, hides them from POP3 only, or nothing.",
+     "expunge"},
+    {"trash-folder", Group::kMailbox, Form::kSingle, Scope::kEverywhere, "NAME",
+     "With --delete-mode trash, the trash of a server that does not say which folder it is; made "
+     "if "
+     "it is missing.",
+     "none"},
+    {"retain", Group::kMailbox, Form::kSingle, Scope::kEverywhere, "DAYS",
+     "Messages deleted before they are so old are hidden, and removed when they are; 0: removed at "
+     "once.",
+     "0"},
+    {"mark-seen", Group::kMailbox, Form::kSingle, Scope::kEverywhere, "never|retr|delete",
+     "Which messages are marked as seen for other devices, at QUIT: those read whole by RETR, or "
+     "those marked by DELE.",
+     "never"},
+    {"max-age", Group::kMailbox, Form::kSingle, Scope::kEverywhere, "DAYS",
+     "Older messages are not shown; 0: all are.", "0"},
+    {"newest", Group::kMailbox, Form::kSingle, Scope::kEverywhere, "NUMBER",
+     "So many messages of each folder are shown, the newest; they stay until they are deleted; 0: "
+     "all are.",
+     "0"},
+    {"unseen-only", Group::kMailbox, Form::kYesNo, Scope::kEverywhere, "yes|no",
+     "Messages that some device has marked as seen are not shown.", "no"},
+    {"max-message-size", Group::kMailbox, Form::kSingle, Scope::kEverywhere, "SIZE",
+     "Larger messages are not shown: octets, or with K, M or G; 0: all are.", "0"},
+    {"hide-fetched", Group::kMailbox, Form::kYesNo, Scope::kEverywhere, "yes|no",
+     "What RETR took in a session that ended with QUIT is not shown again; to each device by "
+     "itself "
+     "if the login name is user/device.",
+     "no"},
+    {"exact-sizes", Group::kMailbox, Form::kSingle, Scope::kEverywhere, "off|learned|new",
+     "Whether sizes in LIST are the server's, corrected by what RETR counted, or of a server known "
+     "to estimate counted at login for new messages too.",
+     "learned"},
+    {"session-lock", Group::kMailbox, Form::kSingle, Scope::kEverywhere, "none|reject|takeover",
+     "What becomes of a second session of the same user and folders: it goes on beside the first, "
+     "is refused, or ends the first, which then deletes nothing.",
+     "none"},
     {"uidl-format", Group::kMailbox, Form::kSingle, Scope::kEverywhere,
      "dovecot|cyrus|uw|uidvalidity-uid|gmail|emailid|TEMPLATE",
      "How unique-ids are written; choose what the server before popbridge used, so that clients do "
@@ -151,6 +200,11 @@ inline constexpr std::array kOptions = std::to_array<Option>({
      "Prints the version and those of the libraries.", ""},
     {"help", Group::kGeneral, Form::kSwitch, Scope::kCommandLine, "", "Prints this text.", ""},
 });
+
+/// Whether an option of this form may be given more than once.
+[[nodiscard]] constexpr bool is_repeatable(Form form) {
+  return form == Form::kList || form == Form::kLines;
+}
 
 /// nullptr if there is no such option.
 [[nodiscard]] const Option* find_option(std::string_view name);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <sstream>
+#include <utility>
 
 #include <boost/program_options.hpp>
 #include <boost/version.hpp>
@@ -15,6 +16,8 @@ namespace {
 namespace po = boost::program_options;
 
 constexpr std::string_view kOrigin = "command line";
+/// What a Form::kYesNo without a value means.
+constexpr std::string_view kYes = "yes";
 
 /// Columns of --help.
 constexpr unsigned kHelpColumns = 100;
@@ -55,12 +58,12 @@ po::options_description described(Group group) {
     const std::string text = description(option);
     if (option.form == Form::kSwitch) {
       description_of_group.add_options()(name.c_str(), text.c_str());
-    } else {
-      // Boost takes over the semantic.
-      description_of_group.add_options()(
-          name.c_str(), po::value<std::string>()->value_name(std::string(option.value)),
-          text.c_str());
+      continue;
     }
+    // Boost takes over the semantic.
+    auto* const value = po::value<std::string>()->value_name(std::string(option.value));
+    if (option.form == Form::kYesNo) value->implicit_value(std::string(kYes));
+    description_of_group.add_options()(name.c_str(), value, text.c_str());
   }
   return description_of_group;
 }
@@ -133,14 +136,15 @@ std::expected<Values, std::string> read_command_line(std::span<const std::string
     if (given.original_tokens.size() > 1 && given.original_tokens.back().starts_with("--")) {
       return std::unexpected(value_missing(*option));
     }
+    std::string value(option->form == Form::kYesNo ? kYes : std::string_view());
+    if (!given.value.empty()) value = given.value.front();
     std::vector<Given>& all = values[option->name];
-    if (!all.empty() && option->form == Form::kSingle) {
+    if (!all.empty() && option->form != Form::kSwitch && !is_repeatable(option->form)) {
       return std::unexpected(blame(option->name, kOrigin) + "given twice, " +
-                             log::quoted(all.front().value) + " and " +
-                             log::quoted(given.value.front()) + "; one is right");
+                             log::quoted(all.front().value) + " and " + log::quoted(value) +
+                             "; one is right");
     }
-    all.push_back({.value = given.value.empty() ? std::string() : given.value.front(),
-                   .origin = std::string(kOrigin)});
+    all.push_back({.value = std::move(value), .origin = std::string(kOrigin)});
   }
   return values;
 }

@@ -18,14 +18,16 @@ std::string_view trim(std::string_view text) {
   return text.substr(first, text.find_last_not_of(kBlanks) - first + 1);
 }
 
-std::vector<std::string> words_of(std::string_view text) {
-  constexpr std::string_view kSeparators = ", \t";
-  std::vector<std::string> words;
+/// The values of a list in one text.
+std::vector<std::string> parts_of(std::string_view text, Form form) {
+  const std::string_view separators = form == Form::kLines ? "\r\n" : ", \t";
+  std::vector<std::string> parts;
   while (true) {
-    text.remove_prefix(std::min(text.find_first_not_of(kSeparators), text.size()));
-    if (text.empty()) return words;
-    const std::size_t end = std::min(text.find_first_of(kSeparators), text.size());
-    words.emplace_back(text.substr(0, end));
+    text.remove_prefix(std::min(text.find_first_not_of(separators), text.size()));
+    if (text.empty()) return parts;
+    const std::size_t end = std::min(text.find_first_of(separators), text.size());
+    const std::string_view part = trim(text.substr(0, end));
+    if (!part.empty()) parts.emplace_back(part);
     text.remove_prefix(end);
   }
 }
@@ -33,14 +35,14 @@ std::vector<std::string> words_of(std::string_view text) {
 /// Adds what one variable or line says about `option`.
 void add(Values& values, const Option& option, std::string_view text, const std::string& origin) {
   std::vector<Given>& all = values[option.name];
-  if (option.form != Form::kList) {
+  if (!is_repeatable(option.form)) {
     all.push_back({.value = std::string(text), .origin = origin});
     return;
   }
-  std::vector<std::string> words = words_of(text);
+  std::vector<std::string> parts = parts_of(text, option.form);
   // Nothing but separators is no list; the text as it is will be refused with its origin.
-  if (words.empty()) words.emplace_back(text);
-  for (std::string& word : words) all.push_back({.value = std::move(word), .origin = origin});
+  if (parts.empty()) parts.emplace_back(text);
+  for (std::string& part : parts) all.push_back({.value = std::move(part), .origin = origin});
 }
 
 /// Takes `part` off the end of `text` if it is there.
@@ -108,7 +110,7 @@ std::expected<void, std::string> read_line(std::string_view line, const std::str
     return std::unexpected(blame(option->name, origin) + "cannot stand in a file");
   }
   const auto before = values.find(option->name);
-  if (option->form == Form::kSingle && before != values.end()) {
+  if (!is_repeatable(option->form) && before != values.end()) {
     return std::unexpected(blame(option->name, origin) + "already set at " +
                            before->second.front().origin + "; one is right");
   }

@@ -193,6 +193,23 @@ Parsed<std::chrono::milliseconds> parse_duration(std::string_view text, std::chr
   return std::chrono::seconds(*count * factor);
 }
 
+Parsed<std::chrono::days> parse_days(std::string_view text, std::chrono::days most) {
+  const std::string_view number = text.ends_with('d') ? text.substr(0, text.size() - 1) : text;
+  const auto count = parse_decimal<std::uint64_t>(number);
+  if (!count || *count > static_cast<std::uint64_t>(most.count())) {
+    return std::unexpected(log::quoted(text) + " is no number of days; right would be " +
+                           range_text(0, static_cast<std::uint64_t>(most.count()), "") +
+                           ", perhaps with d behind it");
+  }
+  return std::chrono::days(*count);
+}
+
+Parsed<bool> parse_yes_no(std::string_view text) {
+  if (text == "yes") return true;
+  if (text == "no") return false;
+  return std::unexpected(log::quoted(text) + " is neither yes nor no");
+}
+
 Parsed<std::uint64_t> parse_size(std::string_view text, std::uint64_t least, std::uint64_t most) {
   constexpr std::array kUnits =
       std::to_array<std::pair<char, unsigned>>({{'K', 10}, {'M', 20}, {'G', 30}});

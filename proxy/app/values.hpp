@@ -28,6 +28,12 @@ using Parsed = std::expected<T, std::string>;
                                                                std::chrono::seconds least,
                                                                std::chrono::seconds most);
 
+/// Days, perhaps with d behind the number; 0 to `most`.
+[[nodiscard]] Parsed<std::chrono::days> parse_days(std::string_view text, std::chrono::days most);
+
+/// "yes" or "no".
+[[nodiscard]] Parsed<bool> parse_yes_no(std::string_view text);
+
 /// Octets, or a whole number with K, M or G behind it (powers of 1024).
 [[nodiscard]] Parsed<std::uint64_t> parse_size(std::string_view text, std::uint64_t least,
                                                std::uint64_t most);

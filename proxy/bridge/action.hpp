@@ -57,7 +57,10 @@ struct LoginAccepted {
   std::string_view mechanism;
   std::uint32_t messages;
   std::uint64_t octets;
-  bool reused;  ///< the upstream connection, of an earlier session
+  bool reused;            ///< the upstream connection, of an earlier session
+  std::string folder;     ///< that the login name asked for; else empty
+  std::string device;     ///< the same
+  bool expunge_archives;  ///< what this login deletes stays in the server's "All Mail" (Gmail)
 };
 struct LoginRefused {
   std::string user;

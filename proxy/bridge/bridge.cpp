@@ -79,6 +79,7 @@ std::size_t Bridge::memory_octets() const {
   if (upstream_) octets += upstream_->memory_octets();
   if (opening_) octets += opening_->memory_octets();
   octets += maildrop_octets();
+  for (const OpenedFolder& folder : folders_) octets += folder.memory_octets();
   const auto* const retrieving = std::get_if<Retrieving>(&task_);
   if (retrieving != nullptr && retrieving->retrieval != nullptr) {
     octets += retrieving->retrieval->staged_octets();

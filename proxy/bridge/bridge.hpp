@@ -266,6 +266,7 @@ class Bridge {
   std::vector<SnapshotChange> learned_;       ///< by folder, for the index store, at the end
   std::size_t selected_ = 0;                  ///< the folder, on the upstream connection there is
   bool switch_wanted_ = false;                ///< to needed_folder(), when nothing is in flight
+  bool switching_ = false;                    ///< opening_ selects another folder, for a command
   SequenceMap sequence_map_;                  ///< of the upstream connection there is
   std::chrono::sys_days today_{};
   std::uint64_t exists_ = 0;          ///< when the mailbox was opened on that connection

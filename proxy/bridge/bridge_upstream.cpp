@@ -100,13 +100,14 @@ void Bridge::drop_upstream(bool say_goodbye) {
   bye_deadline_.reset();
   connect_at_.reset();
   switch_wanted_ = false;
+  switching_ = false;
   link_ = Link::kNone;
   actions_.emplace_back(std::move(close));
 }
 
 void Bridge::upstream_lost(const std::string& reason) {
   if (over_ || link_ == Link::kNone) return;
-  const bool was_ready = link_ == Link::kReady;
+  const bool was_ready = link_ == Link::kReady || switching_;
   const bool reached =
       was_ready || (opening_ && opening_->phase() >= UpstreamOpening::Phase::kLogin);
   if (!reached && !reused_ && !starved_) actions_.emplace_back(UpstreamUnreachable{reason});
@@ -177,6 +178,7 @@ std::size_t Bridge::needed_folder() const {
 void Bridge::switch_folder() {
   if (!switch_wanted_ || upstream_->commands_in_flight() > 0) return;
   switch_wanted_ = false;
+  switching_ = true;
   opening_.emplace(settings_, choices_, *upstream_, user_, password_, today_, needed_folder());
   opening_->begin_selecting();
   link_ = Link::kOpening;
@@ -293,6 +295,7 @@ void Bridge::on_opening_event(const imap::Event& event) {
 
 void Bridge::on_opened() {
   link_ = Link::kReady;
+  switching_ = false;
   std::vector<OpenedFolder> folders = opening_->take_folders();
   selected_ = maildrop_ ? needed_folder() : 0;
   exists_ = folders[selected_].exists;
@@ -306,8 +309,13 @@ void Bridge::on_opened() {
     make_unique_ids();
     learned_.resize(folders_.size());
     opening_.reset();
+    const bool named = choices_.folders != settings_.mailbox.folders;
+    const bool archives = choices_.delete_mode == DeleteMode::kExpunge &&
+                          upstream_->has(imap::Capability::kGmailExt1);
     actions_.emplace_back(LoginAccepted{user_, mechanism_, maildrop_->live_count(),
-                                        maildrop_->live_octets(), std::exchange(reused_, false)});
+                                        maildrop_->live_octets(), std::exchange(reused_, false),
+                                        named ? choices_.folders.front() : std::string(),
+                                        choices_.device, archives});
     client_.accept_login(std::to_string(maildrop_->live_count()) + " messages (" +
                          std::to_string(maildrop_->live_octets()) + " octets)");
     set_task(Idle{});

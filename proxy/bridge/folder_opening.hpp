@@ -31,6 +31,11 @@ struct OpenedFolder {
   imap::UidSet expired;      ///< FolderView::expired()
   imap::UidSet newly_shown;  ///< FolderView::newly_shown()
   ServerIds ids;             ///< of all messages in it, where --uidl-format needs them
+
+  [[nodiscard]] std::size_t memory_octets() const {
+    return young.memory_octets() + expired.memory_octets() + newly_shown.memory_octets() +
+           ids.memory_octets();
+  }
 };
 
 /// SELECTs a folder on a connection that is logged in and, if asked to, lists it in the same

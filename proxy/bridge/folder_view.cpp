@@ -127,12 +127,12 @@ FolderView::State FolderView::state() const {
 }
 
 std::size_t FolderView::memory_octets() const {
-  std::size_t ranges = 0;
-  for (const imap::UidSet* set : {&matching_, &shown_before_, &young_, &expired_}) {
-    ranges += set->ranges().capacity();
+  std::size_t octets = matching_.memory_octets() + shown_before_.memory_octets() +
+                       young_.memory_octets() + expired_.memory_octets();
+  for (const Search& search : searches_) {
+    octets += 2 * search.found.held_ranges() * sizeof(imap::UidSet::Range);
   }
-  for (const Search& search : searches_) ranges += 2 * search.found.held_ranges();
-  return ranges * sizeof(imap::UidSet::Range);
+  return octets;
 }
 
 FolderView::Search* FolderView::in_flight(imap::CommandId id) {

@@ -86,7 +86,16 @@ void SessionLog::login_accepted(const bridge::LoginAccepted& report,
                        .field("octets", report.octets)
                        .field("upstream", report.reused ? "kept" : "new");
   if (waited.count() > 0) text.field("waited_ms", number_of(waited));
+  if (!report.folder.empty()) text.field("folder", report.folder);
+  if (!report.device.empty()) text.field("device", report.device);
   logger_->write(log::Level::kInfo, text.field("user", report.user));
+  if (!report.expunge_archives) return;
+  logger_->write(log::Level::kWarning,
+                 line("expunge-archives")
+                     .field("advice",
+                            "what POP3 deletes stays in All Mail: use --delete-mode trash, or "
+                            "hide to say that it is meant so")
+                     .field("user", report.user));
 }
 
 void SessionLog::login_refused(const bridge::LoginRefused& report, std::chrono::milliseconds waited,

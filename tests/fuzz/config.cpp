@@ -2,6 +2,7 @@
 // taken or refused in one line that names what is wrong.
 //
 // Input: flags, one a line, up to an empty line; variables in the same way; then the file.
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -47,6 +48,17 @@ void check(const Config& config) {
          "A timeout is a second to a day");
   }
   hold(settings.max_messages > 0 && settings.max_messages <= 10'000'000, "A maildrop has a limit");
+  const bridge::MailboxChoices& mailbox = settings.mailbox;
+  hold(!mailbox.folders.empty() && mailbox.folders.size() <= 32, "There is a folder to show");
+  for (const std::string& folder : mailbox.folders) {
+    hold(std::ranges::count(mailbox.folders, folder) == 1, "Each folder is shown once", folder);
+    hold(folder != mailbox.move_folder && folder != mailbox.trash_folder,
+         "What is deleted is not shown again", folder);
+  }
+  hold((mailbox.delete_mode == bridge::DeleteMode::kMove) == !mailbox.move_folder.empty(),
+       "A move has its folder, and a folder its move");
+  hold(!mailbox.hide_fetched || settings.folder_separator.find('/') == std::string::npos,
+       "A device and a folder are told apart", settings.folder_separator);
 }
 
 }  // namespace

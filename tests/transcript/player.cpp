@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -21,6 +22,9 @@ struct Mismatch : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// The day on which all conversations happen.
+constexpr std::chrono::sys_days kToday = std::chrono::year(2026) / 11 / 26;
+
 /// As an earlier session of generation 77 has left it: message n has UID n and 10 octets. "0":
 /// nothing is known yet.
 std::shared_ptr<bridge::IndexStore> store_with(const std::string& messages) {
@@ -28,6 +32,16 @@ std::shared_ptr<bridge::IndexStore> store_with(const std::string& messages) {
   auto snapshot = std::make_shared<bridge::MailboxSnapshot>(77);
   for (std::uint32_t uid = 1; uid <= count; ++uid) snapshot->append(uid, 10);
   return std::make_shared<bridge::test::OneMailbox>(count == 0 ? nullptr : snapshot);
+}
+
+std::shared_ptr<const bridge::UniqueIdMap> map_of(const std::string& value) {
+  std::string lines;
+  std::istringstream items(value);
+  for (std::string item; std::getline(items, item, ',');) {
+    const std::size_t colon = item.find(':');
+    lines += "alice\tINBOX\t77\t" + item.substr(0, colon) + '\t' + item.substr(colon + 1) + '\n';
+  }
+  return std::make_shared<const bridge::UniqueIdMap>(bridge::UniqueIdMap::parse(lines).value());
 }
 
 /// Plays the world's part: sockets, TLS and clock.
@@ -82,9 +96,27 @@ class Player {
         settings_.mailbox.mark_seen =
             value == "retr" ? bridge::MarkSeen::kRetr : bridge::MarkSeen::kNever;
       } else if (key == "folder") {
-        settings_.mailbox.folders = {value};
+        settings_.mailbox.folders = split(value);
+      } else if (key == "folder-separator") {
+        settings_.folder_separator = value;
+      } else if (key == "max-age") {
+        settings_.mailbox.max_age = std::chrono::days(std::stoul(value));
+      } else if (key == "retain") {
+        settings_.mailbox.retain = std::chrono::days(std::stoul(value));
+      } else if (key == "newest") {
+        settings_.mailbox.newest = static_cast<std::uint32_t>(std::stoul(value));
+      } else if (key == "max-message-size") {
+        settings_.mailbox.max_message_octets = std::stoul(value);
+      } else if (key == "unseen-only") {
+        settings_.mailbox.unseen_only = value == "yes";
+      } else if (key == "hide-fetched") {
+        settings_.mailbox.hide_fetched = value == "yes";
       } else if (key == "max-messages") {
         settings_.max_messages = std::stoul(value);
+      } else if (key == "uidl-format") {
+        settings_.uidl_format = bridge::UniqueIdFormat::parse(value).value();
+      } else if (key == "uidl-map") {  // "1:x,2:y": ids of UIDs in generation 77 of INBOX
+        settings_.uidl_map = map_of(value);
       } else if (key == "read-ahead") {
         settings_.read_ahead_octets = std::stoul(value);
       } else if (key == "cached") {
@@ -97,6 +129,14 @@ class Player {
         throw Mismatch("unknown setting " + key);
       }
     }
+  }
+
+  /// At commas.
+  static std::vector<std::string> split(const std::string& text) {
+    std::vector<std::string> parts;
+    std::istringstream rest(text);
+    for (std::string part; std::getline(rest, part, ',');) parts.push_back(part);
+    return parts;
   }
 
   void take(const Step& step) {
@@ -164,7 +204,7 @@ class Player {
     if (text == "connect" || text == "connected") {
       if (text == "connect") expect_action<bridge::ConnectUpstream>(text);
       connected_ = true;
-      bridge_->upstream_connected(std::string(1, static_cast<char>('A' + connections_++)), {});
+      bridge_->upstream_connected(std::string(1, static_cast<char>('A' + connections_++)), kToday);
     } else if (text.starts_with("refuse")) {
       expect_action<bridge::ConnectUpstream>(text);
       bridge_->upstream_lost(text);

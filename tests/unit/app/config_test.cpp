@@ -167,7 +167,7 @@ TEST_CASE("each setting that is wrong by itself is refused by name", "[app][K4]"
       {{"--listen", "::1:1110"}, "is no address to listen on"},
       {{"--listen-tls", "x"}, "--listen-tls (command line): \"x\" is no address"},
       {{"--allow-cleartext", "yes"}, "\"yes\" is none of never, loopback, private, always"},
-      {{"--mark-seen", "always"}, "\"always\" is none of never, retr"},
+      {{"--mark-seen", "always"}, "\"always\" is none of never, retr, delete"},
       {{"--uidl-format", "x"},
        "\"x\" is none of dovecot, cyrus, uw, uidvalidity-uid, gmail, emailid, and no template; "
        "right would be one of them, or text with %u (UID) and %v (UIDVALIDITY), as \"%v-%u\""},

@@ -54,7 +54,12 @@ TEST_CASE("a command line that cannot be understood names what was found", "[app
       {{"stray"}, "found \"stray\" (command line), which belongs to no flag"},
       {{"-h"}, "found \"-h\" (command line), which belongs to no flag"},
       {{"--", "--listen"}, "which belongs to no flag"},
-      {{"--folder", "a", "--folder=b"}, "--folder (command line): given twice, \"a\" and \"b\""},
+      {{"--delete-mode", "hide", "--delete-mode=flag"},
+       "--delete-mode (command line): given twice, \"hide\" and \"flag\""},
+      {{"--unseen-only=no", "--unseen-only"},
+       "--unseen-only (command line): given twice, \"no\" and \"yes\""},
+      {{"--hide-fetched="},
+       "--hide-fetched (command line): the value is missing; right would be yes"},
   };
   for (const Row& row : rows) {
     CAPTURE(row.arguments);
@@ -144,7 +149,9 @@ TEST_CASE("N13: a line of the file that is wrong is named by file and number", "
       {"--listen = x", "no setting \"--listen\" (f:1)"},
       {"= x", "no setting \"\" (f:1)"},
       {"listen =", "--listen (f:1): the value is missing"},
-      {"folder = a\nfolder = b", "--folder (f:2): already set at f:1"},
+      {"retain = 1\nretain = 1", "--retain (f:2): already set at f:1"},
+      {"unseen-only = no\nunseen-only = no", "--unseen-only (f:2): already set at f:1"},
+      {"unseen-only =", "--unseen-only (f:1): the value is missing; right would be yes|no"},
       {"config = other", "--config (f:1): cannot stand in a file"},
       {"help = yes", "--help (f:1): cannot stand in a file"},
       {std::string("a\0b", 3), R"("a\x00b")"},
@@ -208,4 +215,26 @@ TEST_CASE("help shows every option with its sentence and default", "[app]") {
       CHECK(words.find("Default:" + squeeze(option.default_value) + ".") != std::string::npos);
     }
   }
+}
+
+TEST_CASE("a flag of yes or no needs no value", "[app]") {
+  const auto values = read_command_line(Strings{"--unseen-only", "--hide-fetched=no"});
+  REQUIRE(values);
+  CHECK(texts(*values, "unseen-only") == Strings{"yes"});
+  CHECK(texts(*values, "hide-fetched") == Strings{"no"});
+  // Versions of Boost differ in whether they take the next word; none makes "yes" of it.
+  const auto apart = read_command_line(Strings{"--hide-fetched", "no"});
+  CHECK((!apart || texts(*apart, "hide-fetched") == Strings{"no"}));
+}
+
+TEST_CASE("folder names may hold what separates other lists", "[app]") {
+  const auto variables = read_environment(
+      Strings{"POPBRIDGE_FOLDER=Mail, old and new\r\n\n  Two  \n", "POPBRIDGE_LISTEN=a,b"});
+  REQUIRE(variables);
+  CHECK(texts(*variables, "folder") == Strings{"Mail, old and new", "Two"});
+  CHECK(texts(*variables, "listen") == Strings{"a", "b"});
+  const auto lines = read_file_text("folder = Mail, old\nfolder = Two Words\n", "f");
+  REQUIRE(lines);
+  CHECK(texts(*lines, "folder") == Strings{"Mail, old", "Two Words"});
+  CHECK(lines->at("folder").back().origin == "f:2");
 }

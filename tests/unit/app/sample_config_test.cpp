@@ -44,9 +44,9 @@ TEST_CASE("the sample configuration works as it is, with the defaults", "[app]")
 TEST_CASE("the sample configuration shows every setting, and its default", "[app]") {
   const auto values = read_file_text(everything_on(sample()), "sample");
   if (!values) FAIL(values.error());
-  const std::set<std::string_view> examples = {"upstream",   "upstream-ca", "tls-cert",
-                                               "tls-key",    "threads",     "wire-log",
-                                               "cache-file", "user",        "uidl-map"};
+  const std::set<std::string_view> examples = {
+      "upstream",   "upstream-ca", "tls-cert",         "tls-key",      "threads", "wire-log",
+      "cache-file", "user",        "folder-separator", "trash-folder", "uidl-map"};
   for (const Option& option : kOptions) {
     if (option.scope != Scope::kEverywhere) continue;
     CAPTURE(option.name);
@@ -64,8 +64,12 @@ TEST_CASE("every value shown in the sample configuration is accepted", "[app]") 
     machine.files[std::string("/etc/popbridge/") + file + ".pem"] = "";
   }
   machine.directories = {"/var/log/popbridge", "/var/lib/popbridge"};
-  machine.files["sample"] = everything_on(sample());
   machine.files["/etc/popbridge/unique-ids"] = "";
+  // --trash-folder is of use with one mode only, which is not the default.
+  std::string all = everything_on(sample());
+  const std::string mode = "delete-mode = expunge";
+  REQUIRE(all.find(mode) != std::string::npos);
+  machine.files["sample"] = all.replace(all.find(mode), mode.size(), "delete-mode = trash");
   const auto config = configure({"--config", "sample"}, {}, machine);
   if (!config) FAIL(config.error());
   REQUIRE(config->notices.size() == 1);
