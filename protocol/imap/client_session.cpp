@@ -8,6 +8,7 @@
 #include "common/ascii.hpp"
 #include "common/escape.hpp"
 #include "common/secret.hpp"
+#include "imap/mailbox_name.hpp"
 
 namespace popbridge::imap {
 namespace {
@@ -147,6 +148,11 @@ void ClientSession::on_line(std::string_view line) {
       break;
     case Reading::kSkipped:
       skip_literal_of(line, true);
+      break;
+    case Reading::kListed:
+      skip_literal_of(line, true);
+      if (!dead_) emit_listed(*listed_, listed_->wire_name);
+      listed_.reset();
       break;
   }
 }
@@ -314,7 +320,41 @@ void ClientSession::on_numbered(const ResponseHead& head, std::string_view line)
   if (expunge && *number != 0) emit(Expunged{*number});
 }
 
+void ClientSession::on_list(const ResponseHead& head, std::string_view line) {
+  auto list = parse_list_head(head.rest);
+  const auto mark = literal_mark(line);
+  const bool name_is_literal =
+      list && mark && list->rest.data() == line.data() + mark->begin && mark->octets;
+  skip_literal_of(line, true);
+  if (dead_ || !list) return;
+  if (name_is_literal) {
+    if (*mark->octets > kMailboxNameOctets) return;
+    reading_ = Reading::kListed;
+    listed_ = std::move(list->listed);
+  } else if (mark && !list->rest.starts_with('"')) {
+    return;  // a name without quotes ends nowhere
+  } else if (auto name = parse_list_name(list->rest)) {
+    emit_listed(std::move(list->listed), std::move(*name));
+  }
+}
+
+void ClientSession::emit_listed(Listed listed, std::string wire_name) {
+  // What cannot be sent back names no mailbox.
+  constexpr std::string_view kUnsendable("\r\n\0", 3);
+  if (wire_name.empty() || wire_name.size() > kMailboxNameOctets ||
+      wire_name.find_first_of(kUnsendable) != std::string::npos) {
+    return;
+  }
+  listed.name = decode_mailbox_name(wire_name);
+  listed.wire_name = std::move(wire_name);
+  emit(std::move(listed));
+}
+
 void ClientSession::on_data(const ResponseHead& head, std::string_view line) {
+  if (iequals(head.word, "LIST") || iequals(head.word, "XLIST")) {
+    on_list(head, line);
+    return;
+  }
   skip_literal_of(line, !never_holds_strings(head.word));
   if (dead_) return;
   if (iequals(head.word, "CAPABILITY")) {
@@ -407,6 +447,7 @@ void ClientSession::emit_quoted_parts() {
 
 void ClientSession::on_literal_chunk(std::string_view octets) {
   if (part_open_) emit(BodyChunk{octets});
+  if (listed_) listed_->wire_name += octets;
 }
 
 void ClientSession::on_literal_end() {

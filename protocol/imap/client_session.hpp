@@ -117,6 +117,13 @@ class ClientSession {
   CommandId uid_store(std::string_view set, StoreAction action, std::string_view flag);
   CommandId uid_expunge(std::string_view set);
   CommandId expunge();
+  // `wire_name`: of encode_mailbox_name() or Listed; quoted, or a literal if it cannot be.
+  /// UID MOVE (RFC 6851).
+  CommandId uid_move(std::string_view set, std::string_view wire_name);
+  CommandId uid_copy(std::string_view set, std::string_view wire_name);
+  CommandId create(std::string_view wire_name);
+  /// LIST "" "*": a Listed for each mailbox.
+  CommandId list_all();
 
   /// Nothing is asked, half said or wrong: somebody else may go on with this connection.
   [[nodiscard]] bool at_rest() const;
@@ -138,6 +145,7 @@ class ClientSession {
     kResponse,  ///< it begins a response
     kFetch,     ///< a FETCH response goes on behind a literal
     kSkipped,   ///< a response nobody needs goes on behind a literal
+    kListed,    ///< a LIST response goes on behind the name
   };
 
   // Input: from fragments to events.
@@ -155,6 +163,8 @@ class ClientSession {
   void read_fetch(std::string_view piece);
   void begin_fetch_literal();
   void emit_quoted_parts();
+  void on_list(const ResponseHead& head, std::string_view line);
+  void emit_listed(Listed listed, std::string wire_name);
   void skip_literal_of(std::string_view line, bool allowed);
   void note_capabilities(std::string_view words);
   void on_login_succeeded(const ResponseCode& code);
@@ -169,6 +179,7 @@ class ClientSession {
   // Output: client_session_commands.cpp.
   [[nodiscard]] CommandWriter writer() const;
   CommandId send(std::string_view words);
+  CommandId send_named(std::string_view words, std::string_view wire_name);
   /// Completes a login that must not be sent.
   [[nodiscard]] CommandId refuse_login(std::string reason);
   CommandId authenticate_plain(std::string_view user, const Secret& password);
@@ -191,8 +202,9 @@ class ClientSession {
   bool capabilities_since_login_ = false;  ///< untagged CAPABILITY while the login is in flight
 
   Reading reading_ = Reading::kResponse;
-  bool part_open_ = false;    ///< the literal being read is a message part
-  bool had_literal_ = false;  ///< in the FETCH response being read
+  bool part_open_ = false;        ///< the literal being read is a message part
+  std::optional<Listed> listed_;  ///< whose name is the literal being read
+  bool had_literal_ = false;      ///< in the FETCH response being read
   bool greeted_ = false;
   bool bye_seen_ = false;
   bool awaiting_tls_ = false;   ///< STARTTLS was answered OK: not an octet may come in clear

@@ -220,4 +220,27 @@ CommandId ClientSession::expunge() {
   return send("EXPUNGE");
 }
 
+CommandId ClientSession::send_named(std::string_view words, std::string_view wire_name) {
+  forget_login();
+  CommandWriter command = writer();
+  command.text(words).text(" ").string(wire_name);
+  return queue_.add(CommandKind::kPlain, command.finish());
+}
+
+CommandId ClientSession::uid_move(std::string_view set, std::string_view wire_name) {
+  return send_named(std::string("UID MOVE ").append(set), wire_name);
+}
+
+CommandId ClientSession::uid_copy(std::string_view set, std::string_view wire_name) {
+  return send_named(std::string("UID COPY ").append(set), wire_name);
+}
+
+CommandId ClientSession::create(std::string_view wire_name) {
+  return send_named("CREATE", wire_name);
+}
+
+CommandId ClientSession::list_all() {
+  return send("LIST \"\" \"*\"");
+}
+
 }  // namespace popbridge::imap

@@ -11,4 +11,8 @@ namespace popbridge::imap {
 /// any case becomes "INBOX". Empty if `name` is not UTF-8.
 [[nodiscard]] std::optional<std::string> encode_mailbox_name(std::string_view name);
 
+/// The reverse. What encode_mailbox_name() would not have written so comes back as it is: two names
+/// on the wire are never one here. "INBOX" in any case becomes "INBOX".
+[[nodiscard]] std::string decode_mailbox_name(std::string_view wire_name);
+
 }  // namespace popbridge::imap

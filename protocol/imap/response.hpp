@@ -106,6 +106,15 @@ struct SearchResult {
   std::optional<CommandId> command;
 };
 
+/// One mailbox of a LIST (or XLIST) response.
+struct Listed {
+  std::string wire_name;          ///< as the server wrote it: what names the mailbox to it again
+  std::string name;               ///< in UTF-8; what is no modified UTF-7 stays as it came
+  std::optional<char> delimiter;  ///< between the levels of names; empty: there are none
+  bool trash = false;             ///< \Trash (RFC 6154)
+  bool selectable = true;         ///< neither \Noselect nor \NonExistent
+};
+
 /// Which part of a message a body literal is.
 enum class Section {
   kFull,    ///< BODY[] or RFC822
@@ -172,7 +181,7 @@ struct Fatal {
 };
 
 using Event = std::variant<Greeted, Completed, Notice, Exists, Expunged, Vanished, SearchResult,
-                           BodyBegin, BodyChunk, BodyEnd, MessageInfo, Bye, Fatal>;
+                           Listed, BodyBegin, BodyChunk, BodyEnd, MessageInfo, Bye, Fatal>;
 
 /// Capabilities the bridge asks about.
 enum class Capability {

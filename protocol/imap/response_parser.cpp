@@ -283,6 +283,45 @@ std::optional<Vanished> parse_vanished(std::string_view rest) {
   return vanished;
 }
 
+std::optional<ListHead> parse_list_head(std::string_view rest) {
+  Cursor cursor(rest);
+  cursor.skip_spaces();
+  if (!cursor.take('(')) return std::nullopt;
+  ListHead head;
+  for (cursor.skip_spaces(); !cursor.take(')'); cursor.skip_spaces()) {
+    const std::string_view attribute =
+        cursor.take_while([](char octet) { return octet != ' ' && octet != ')'; });
+    if (cursor.at_end()) return std::nullopt;
+    if (iequals(attribute, "\\Trash")) head.listed.trash = true;
+    if (iequals(attribute, "\\Noselect") || iequals(attribute, "\\NonExistent")) {
+      head.listed.selectable = false;
+    }
+  }
+  cursor.skip_spaces();
+  if (const auto quoted = cursor.take_quoted()) {
+    const std::string delimiter = unescape_quoted(*quoted);
+    if (delimiter.size() > 1) return std::nullopt;
+    if (!delimiter.empty()) head.listed.delimiter = delimiter.front();
+  } else if (!iequals(cursor.take_word(), "NIL")) {
+    return std::nullopt;
+  }
+  if (!cursor.take(' ')) return std::nullopt;
+  cursor.skip_spaces();
+  if (cursor.at_end()) return std::nullopt;
+  head.rest = cursor.rest();
+  return head;
+}
+
+std::optional<std::string> parse_list_name(std::string_view rest) {
+  Cursor cursor(rest);
+  if (cursor.peek() == '"') {
+    const auto quoted = cursor.take_quoted();
+    if (!quoted) return std::nullopt;
+    return unescape_quoted(*quoted);
+  }
+  return std::string(trim_spaces(rest));
+}
+
 std::optional<LiteralMark> literal_mark(std::string_view line) {
   if (!line.ends_with('}')) return std::nullopt;
   const std::size_t open = line.rfind('{');

@@ -56,6 +56,19 @@ struct StatusText {
 /// What follows "* VANISHED" (RFC 7162 section 3.2.10).
 [[nodiscard]] std::optional<Vanished> parse_vanished(std::string_view rest);
 
+/// Longer names of mailboxes are passed over: they do not fit into a command line.
+inline constexpr std::size_t kMailboxNameOctets = 900;
+/// A LIST response up to the name.
+struct ListHead {
+  Listed listed;          ///< without its names
+  std::string_view rest;  ///< begins with the name
+};
+/// What follows "* LIST"; empty if attributes, delimiter or name are missing.
+[[nodiscard]] std::optional<ListHead> parse_list_head(std::string_view rest);
+/// The name that a list response ends with: quoted, an atom, or, as some servers have it, words
+/// without quotes. Empty if it is no name.
+[[nodiscard]] std::optional<std::string> parse_list_name(std::string_view rest);
+
 /// "{12}", "{12+}" or "~{12}" at the end of a line.
 struct LiteralMark {
   std::size_t begin = 0;                ///< where it stands in the line

@@ -205,6 +205,8 @@ class Bridge {
   void on_probe_event(Retrieving& retrieving, const imap::Event& event);
   void note_gone(const imap::Event& event);
   void on_update_event(Updating& updating, const imap::Event& event);
+  /// If it has come to its end; `updating` is gone then.
+  void settle_update(Updating& updating);
   /// `lost`: the upstream was lost for good before the outcome was known.
   void finish_update(Updating updating, const std::optional<Failure>& lost);
   void answer_update(const Updating& updating);

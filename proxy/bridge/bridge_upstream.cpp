@@ -163,6 +163,7 @@ void Bridge::start_upstream_work() {
     retrieving->retrieval->start(*upstream_);
   } else if (auto* updating = std::get_if<Updating>(&task_)) {
     updating->update.start(*upstream_, sequence_map_.known());
+    settle_update(*updating);
   }
 }
 
@@ -394,6 +395,10 @@ void Bridge::note_gone(const imap::Event& event) {
 
 void Bridge::on_update_event(Updating& updating, const imap::Event& event) {
   updating.update.on_event(event, *upstream_);
+  settle_update(updating);
+}
+
+void Bridge::settle_update(Updating& updating) {
   if (updating.update.state() == Update::State::kRunning) return;
   finish_update(std::move(updating), std::nullopt);
 }

@@ -3,12 +3,17 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <string>
+#include <string_view>
+#include <variant>
 #include <vector>
 
 #include "bridge/error_map.hpp"
+#include "bridge/flag_store.hpp"
+#include "bridge/flight.hpp"
 #include "bridge/mailbox_choices.hpp"
+#include "bridge/removal.hpp"
+#include "bridge/transfer.hpp"
 #include "imap/client_session.hpp"
 #include "imap/response.hpp"
 #include "imap/uid_set.hpp"
@@ -18,13 +23,14 @@ namespace popbridge::bridge {
 /// What QUIT has to do in one folder. The first three must be confirmed, or the update fails; the
 /// rest costs no mail, and its refusal is a matter for the log.
 struct UpdatePlan {
-  std::string selected_folder{};  ///< where all of it is
-  /// To be removed in the way of `mode`: kExpunge, or moved to `folder`, or flagged.
+  /// To be removed in the way of `mode`: kExpunge, or moved to `folder`, or flagged. Not with kHide
+  /// (that is `hide`) and kIgnore.
   imap::UidSet remove{};
   DeleteMode mode = DeleteMode::kExpunge;
-  std::string folder{};    ///< of kMove; of kTrash, where the server names none
-  imap::UidSet hide{};     ///< to be given kHiddenKeyword; disjoint from `remove`
-  imap::UidSet fetched{};  ///< to be given `fetched_keyword`; disjoint from both
+  std::string folder{};           ///< UTF-8; of kMove; of kTrash, where the server names none
+  std::string selected{"INBOX"};  ///< UTF-8, the folder all this is in
+  imap::UidSet hide{};            ///< to be given kHiddenKeyword; disjoint from `remove`
+  imap::UidSet fetched{};         ///< to be given `fetched_keyword`; disjoint from both
   std::string fetched_keyword{};
   imap::UidSet mark_seen{};  ///< before anything else, or what is moved would not be
   imap::UidSet shown{};      ///< to be given kShownKeyword
@@ -34,19 +40,12 @@ struct UpdatePlan {
   }
 };
 
-/// Marks and removes exactly the given messages, in one flight where the server has UID EXPUNGE,
-/// and believes that they are gone only when the server named each as expunged, or else when a
-/// search behind that does not find them; what it does find is tried again. Without UID EXPUNGE it
-/// takes the \Deleted flags of others off, makes sure that only ours are left, expunges, and puts
-/// them back (RFC 4549 section 4.2.4). Everything is by UID and may be done again, so a lost
-/// connection is no loss.
+/// Carries a plan out in one folder, the one that is selected on the engine. All parts go out at
+/// once, what marks messages before what takes them away, and each is confirmed by itself. All of
+/// it may be done again, so a lost connection is no loss.
 class Update {
  public:
-  enum class State {
-    kRunning,
-    kDone,    ///< all messages to remove are confirmed gone
-    kFailed,  ///< some are not: failure() and remaining()
-  };
+  using State = UpdateState;
 
   /// What the searches of one flight may find, as ranges of UIDs: 8 MB, twice that for a moment. A
   /// server that names more is not believed, and nothing is deleted.
@@ -55,83 +54,55 @@ class Update {
   explicit Update(UpdatePlan plan, std::size_t most_found = kMostFound);
 
   /// Begins, or begins again on a new connection to the same mailbox generation. `numbers_known`:
-  /// on_gone() can be expected; without it the search goes out in the flight of the expunge.
+  /// on_gone() can be expected; without it the search goes out in the flight of the expunge. May
+  /// fail at once: state() is to be looked at.
   void start(imap::ClientSession& upstream, bool numbers_known);
   void on_event(const imap::Event& event, imap::ClientSession& upstream);
   /// The server said that this message is gone, ours or not. Comes before on_event().
-  void on_gone(imap::Uid uid) { gone_.push_back(uid); }
+  void on_gone(imap::Uid uid);
 
-  [[nodiscard]] State state() const { return state_; }
+  [[nodiscard]] State state() const;
   [[nodiscard]] const UpdatePlan& plan() const { return plan_; }
   [[nodiscard]] const imap::UidSet& to_remove() const { return plan_.remove; }
-  /// In kFailed: how many messages were not removed; all of them where that is unknown.
-  [[nodiscard]] std::uint64_t remaining() const { return remaining_; }
-  [[nodiscard]] const Failure& failure() const { return failure_; }
-  /// Messages about which something must be confirmed.
+  /// Messages of `remove`, `hide` and `fetched`: what remaining() is a part of.
   [[nodiscard]] std::uint64_t asked() const {
     return plan_.remove.size() + plan_.hide.size() + plan_.fetched.size();
   }
-  /// In kDone: those that the folder does not hold any more.
-  [[nodiscard]] imap::UidSet removed() const { return plan_.remove; }
+  /// How many of them are not confirmed. A message that somebody else removed is.
+  [[nodiscard]] std::uint64_t remaining() const {
+    return not_removed().size() + hide_.left().size() + fetched_.left().size();
+  }
+  // Of that, by part.
+  [[nodiscard]] const imap::UidSet& not_removed() const;
+  [[nodiscard]] const imap::UidSet& not_hidden() const { return hide_.left(); }
+  [[nodiscard]] const imap::UidSet& not_fetched() const { return fetched_.left(); }
+  /// In kFailed: of the first part that failed; what deletes comes first.
+  [[nodiscard]] const Failure& failure() const;
+  /// In kDone: messages that the folder does not hold any more.
+  [[nodiscard]] imap::UidSet removed() const {
+    return plan_.mode == DeleteMode::kFlag ? imap::UidSet() : plan_.remove;
+  }
   /// What went wrong besides and costs no mail, for the log; empty if nothing.
   [[nodiscard]] std::string complaints() const;
 
  private:
-  enum class Step {
-    kFlagAndExpunge,  ///< STORE and UID EXPUNGE, in one flight; if need be with the search behind
-    kOnceMore,        ///< the same for those that are still there though nothing was refused
-    kVerify,          ///< not all were named as expunged: search for what is left
-    kFindForeign,     ///< no UID EXPUNGE: which messages are flagged \Deleted already?
-    kFlagOnlyOurs,    ///< foreign flags off, ours on, and a search that must find only ours
-    kExpungeAll,      ///< EXPUNGE, and foreign flags on again, in one flight
-    kTakeBack,        ///< it failed: our \Deleted flags off what is left, foreign ones on
-  };
-  enum class Kind { kSeen, kFlag, kUnflagForeign, kReflagForeign, kExpunge, kSearch, kOther };
-  struct Sent {
-    imap::CommandId id;
-    Kind kind = Kind::kOther;
-    bool has_result = false;  ///< of a search
-  };
-
-  void send_store(imap::ClientSession& upstream, const imap::UidSet& set, imap::StoreAction action,
-                  std::string_view flag, Kind kind);
-  [[nodiscard]] bool can_expunge_by_uid(const imap::ClientSession& upstream) const;
-  void flag_and_expunge(const imap::UidSet& set, imap::ClientSession& upstream);
-  void send_search(imap::ClientSession& upstream, const std::string& criteria);
-  void send_look(imap::ClientSession& upstream);
-  [[nodiscard]] bool search_answered() const;
-  void note_limit(const imap::ResponseCode& code);
-  void enter(Step step, imap::ClientSession& upstream);
-  void on_completed(const imap::Completed& completed, imap::ClientSession& upstream);
-  void on_flight_over(imap::ClientSession& upstream);
-  void on_search_result(const imap::SearchResult& result);
-  [[nodiscard]] std::vector<Sent>::iterator find_sent(imap::CommandId id);
-  [[nodiscard]] bool all_named_gone() const;
-  void judge_expunge(imap::ClientSession& upstream);
-  void judge_search(imap::ClientSession& upstream);
-  void judge_only_ours(imap::ClientSession& upstream);
-  void note_refusal(const imap::Completed& completed);
-  void give_up(imap::ClientSession& upstream);
+  [[nodiscard]] bool foreign_flags_lost() const;
+  /// The way in which `remove` goes: by mode.
+  using Way = std::variant<std::monostate, Removal, Transfer, FlagStore>;
+  [[nodiscard]] static Way way_of(const UpdatePlan& plan, std::size_t most_found);
+  [[nodiscard]] State way_state() const;
+  void try_out(imap::ClientSession& upstream, const imap::UidSet& set, std::string_view flag,
+               std::vector<imap::CommandId>& sent);
 
   UpdatePlan plan_;
-  std::size_t most_found_;
-  imap::UidSet foreign_;  ///< flagged \Deleted by others, taken off for the time of our EXPUNGE
-  std::vector<imap::Uid> gone_;            ///< named by the server as expunged
-  imap::UidCollector found_{most_found_};  ///< what the searches of this flight found
-  imap::UidSet left_;  ///< ours that are still there, by the last search that was answered
-  bool numbers_known_ = false;
-  State state_ = State::kRunning;
-  Step step_ = Step::kFlagAndExpunge;
-  std::vector<Sent> sent_;             ///< of this flight, not completed yet, in the order sent
-  bool search_failed_ = false;         ///< in this flight: refused, or cut short by a MESSAGELIMIT
-  std::size_t searches_ = 0;           ///< sent in this flight
-  std::size_t searches_answered_ = 0;  ///< of those, completed with a result
-  bool asked_again_ = false;           ///< kOnceMore was entered without progress before it
-  bool refused_ = false;               ///< a STORE or EXPUNGE that removal needs was refused
+  FlagStore hide_;
+  FlagStore fetched_;
+  Way way_;
+  // Best effort, not completed yet.
+  std::vector<imap::CommandId> seen_sent_;
+  std::vector<imap::CommandId> shown_sent_;
   bool seen_refused_ = false;
-  bool foreign_flags_lost_ = false;
-  std::uint64_t remaining_ = 0;
-  Failure failure_;
+  bool shown_refused_ = false;
 };
 
 }  // namespace popbridge::bridge

@@ -44,6 +44,16 @@ std::shared_ptr<const bridge::UniqueIdMap> map_of(const std::string& value) {
   return std::make_shared<const bridge::UniqueIdMap>(bridge::UniqueIdMap::parse(lines).value());
 }
 
+bridge::DeleteMode delete_mode(const std::string& word) {
+  using enum bridge::DeleteMode;
+  if (word == "expunge") return kExpunge;
+  if (word == "trash") return kTrash;
+  if (word == "flag") return kFlag;
+  if (word == "hide") return kHide;
+  if (word == "ignore") return kIgnore;
+  throw Mismatch("unknown delete-mode " + word);
+}
+
 /// Plays the world's part: sockets, TLS and clock.
 class Player {
  public:
@@ -95,6 +105,13 @@ class Player {
       } else if (key == "mark-seen") {
         settings_.mailbox.mark_seen =
             value == "retr" ? bridge::MarkSeen::kRetr : bridge::MarkSeen::kNever;
+      } else if (key == "delete-mode") {
+        settings_.mailbox.delete_mode = delete_mode(value);
+      } else if (key == "trash-folder") {
+        settings_.mailbox.trash_folder = value;
+      } else if (key == "move") {
+        settings_.mailbox.delete_mode = bridge::DeleteMode::kMove;
+        settings_.mailbox.move_folder = value;
       } else if (key == "folder") {
         settings_.mailbox.folders = split(value);
       } else if (key == "folder-separator") {

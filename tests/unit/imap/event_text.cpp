@@ -74,6 +74,11 @@ struct Renderer {
     return "search" + (event.command ? " of " + std::to_string(event.command->value) : "") +
            with_text(event.uids.text());
   }
+  std::string operator()(const Listed& event) const {
+    return "listed " + event.wire_name + (event.name == event.wire_name ? "" : "=" + event.name) +
+           (event.delimiter ? std::string(" by ") + *event.delimiter : "") +
+           (event.trash ? " trash" : "") + (event.selectable ? "" : " -selectable");
+  }
   std::string operator()(const BodyBegin& event) const {
     return "begin " + std::to_string(event.sequence) + uid_text(event.uid) + " " +
            name(event.section) + " " + std::to_string(event.octets);
