@@ -3,12 +3,11 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
-#include <memory>
 #include <utility>
 
 #include "app/checker.hpp"
 #include "app/config_mailbox.hpp"
-#include "tls/sha256.hpp"
+#include "app/config_unique_ids.hpp"
 
 namespace popbridge::app {
 namespace {
@@ -108,8 +107,6 @@ class ConfigChecker : private Checker {
   void check_twice(std::string_view name, const Given& item, const net::Address& address);
   void set_listener_tls();
   void set_mailbox();
-  void set_unique_ids();
-  void set_unique_id_map();
   void check_timeouts();
   void set_limits();
   void set_cache();
@@ -254,53 +251,7 @@ void ConfigChecker::set_listener_tls() {
 void ConfigChecker::set_mailbox() {
   bridge::Settings& settings = config_.session.bridge;
   set_mailbox_choices(*this, settings);
-  set_unique_ids();
-}
-
-void ConfigChecker::set_unique_ids() {
-  bridge::Settings& settings = config_.session.bridge;
-  const bridge::UniqueIdFormat& format = settings.uidl_format;
-  settings.unique_id_hash = &tls::sha256_hex;
-  set(settings.uidl_format, "uidl-format", bridge::UniqueIdFormat::parse);
-  if (const Given* const asked = given("uidl-format"); asked != nullptr && error_.empty()) {
-    const std::size_t most = bridge::kLongestUniqueId - bridge::kFolderSuffixSize;
-    const bool has_suffix = settings.mailbox.folders.size() > 1 && !format.is_from_server();
-    if (has_suffix && format.longest() > most) {
-      fail("uidl-format", asked->origin,
-           log::quoted(asked->value) + " may become " + std::to_string(format.longest()) +
-               " octets long, and the folder takes another " +
-               std::to_string(bridge::kFolderSuffixSize) + "; right would be at most " +
-               std::to_string(most) + " with several folders");
-    }
-    if (!format.doubt().empty()) {
-      notice(Level::kWarning,
-             Line("unique-ids-may-change-meaning")
-                 .field("uidl-format", asked->value)
-                 .field("reason", format.doubt())
-                 .field("advice",
-                        "right if the server before popbridge had it so; when UIDVALIDITY changes, "
-                        "clients may take new mail for mail they have"));
-    }
-  }
-  set_unique_id_map();
-}
-
-void ConfigChecker::set_unique_id_map() {
-  std::string file;
-  set(file, "uidl-map", parse_path);
-  if (file.empty() || !error_.empty()) return;
-  const std::string_view origin = given("uidl-map")->origin;
-  const auto text = host_.read_large_file(file);
-  if (!text) {
-    return fail("uidl-map", origin, "cannot read " + log::quoted(file) + ": " + text.error());
-  }
-  auto map = bridge::UniqueIdMap::parse(*text);
-  if (!map) return fail("uidl-map", origin, log::quoted(file) + ", " + map.error());
-  notice(Level::kInfo, Line("unique-id-map")
-                           .field("file", file)
-                           .field("messages", map->size())
-                           .field("octets", map->memory_octets()));
-  config_.session.bridge.uidl_map = std::make_shared<const bridge::UniqueIdMap>(*std::move(map));
+  set_unique_ids(*this, settings, host_, config_.notices);
 }
 
 void ConfigChecker::set_limits() {

@@ -64,12 +64,12 @@ TEST_CASE("every value shown in the sample configuration is accepted", "[app]") 
     machine.files[std::string("/etc/popbridge/") + file + ".pem"] = "";
   }
   machine.directories = {"/var/log/popbridge", "/var/lib/popbridge"};
-  machine.files["/etc/popbridge/unique-ids"] = "";
   // --trash-folder is of use with one mode only, which is not the default.
   std::string all = everything_on(sample());
   const std::string mode = "delete-mode = expunge";
   REQUIRE(all.find(mode) != std::string::npos);
   machine.files["sample"] = all.replace(all.find(mode), mode.size(), "delete-mode = trash");
+  machine.files["/etc/popbridge/unique-ids"] = "";
   const auto config = configure({"--config", "sample"}, {}, machine);
   if (!config) FAIL(config.error());
   REQUIRE(config->notices.size() == 1);
