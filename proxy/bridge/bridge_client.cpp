@@ -146,7 +146,7 @@ UpdatePlan Bridge::plan_update(std::size_t folder) const {
   const OpenedFolder& opened = folders_[folder];
   UpdatePlan plan;
   if (opened.read_only) return plan;
-  plan.selected = choices_.folders[folder];
+  plan.selected_folder = choices_.folders[folder];
   plan.mode = choices_.delete_mode;
   plan.folder = plan.mode == DeleteMode::kMove ? choices_.move_folder : choices_.trash_folder;
   const imap::UidSet deleted = maildrop_->deleted(folder);

@@ -79,7 +79,9 @@ void Transfer::start(imap::ClientSession& upstream, bool numbers_known) {
 
 // The folder is known.
 void Transfer::begin(imap::ClientSession& upstream) {
-  if (target_ != on_the_wire(destination_.selected)) {
+  // Decoded, which is as good and knows that INBOX has no case.
+  if (imap::decode_mailbox_name(target_) !=
+      imap::decode_mailbox_name(on_the_wire(destination_.selected))) {
     const bool moves = upstream.has(imap::Capability::kMove) && copied_.empty();
     enter(moves ? Step::kMove : Step::kCopy, upstream);
   } else if (destination_.trash) {

@@ -1,6 +1,5 @@
 #include "bridge/update.hpp"
 
-#include <algorithm>
 #include <utility>
 
 #include "bridge/overloaded.hpp"
@@ -20,8 +19,8 @@ const Failure kNoFailure;
 
 Update::Update(UpdatePlan plan, std::size_t most_found)
     : plan_(std::move(plan)),
-      hide_(keyword_store(plan_.hide, kHiddenKeyword, most_found)),
       fetched_(keyword_store(plan_.fetched, plan_.fetched_keyword, most_found)),
+      hide_(keyword_store(plan_.hide, kHiddenKeyword, most_found)),
       way_(way_of(plan_, most_found)) {}
 
 Update::Way Update::way_of(const UpdatePlan& plan, std::size_t most_found) {
@@ -29,7 +28,8 @@ Update::Way Update::way_of(const UpdatePlan& plan, std::size_t most_found) {
   switch (plan.mode) {
     case DeleteMode::kTrash:
     case DeleteMode::kMove:
-      return Transfer(plan.remove, {plan.mode == DeleteMode::kTrash, plan.folder, plan.selected},
+      return Transfer(plan.remove,
+                      {plan.mode == DeleteMode::kTrash, plan.folder, plan.selected_folder},
                       most_found);
     case DeleteMode::kFlag:
       return FlagStore(plan.remove, std::string(imap::kDeletedFlag), "UNDELETED", true, most_found);
@@ -50,16 +50,32 @@ void Update::try_out(imap::ClientSession& upstream, const imap::UidSet& set, std
 }
 
 void Update::start(imap::ClientSession& upstream, bool numbers_known) {
+  numbers_known_ = numbers_known;
+  one_by_one_ = !upstream.has(imap::Capability::kEsearch);
+  begun_ = 0;
   try_out(upstream, plan_.mark_seen, imap::kSeenFlag, seen_sent_);
-  fetched_.start(upstream);
-  hide_.start(upstream);
   try_out(upstream, plan_.shown, kShownKeyword, shown_sent_);
+  begin_parts(upstream);
+}
+
+void Update::begin_part(std::size_t part, imap::ClientSession& upstream) {
+  if (part < 2) {
+    (part == 0 ? fetched_ : hide_).start(upstream);
+    return;
+  }
   std::visit(Overloaded{
                  [](std::monostate) {},
                  [&](FlagStore& way) { way.start(upstream); },
-                 [&](auto& way) { way.start(upstream, numbers_known); },
+                 [&](auto& way) { way.start(upstream, numbers_known_); },
              },
              way_);
+}
+
+void Update::begin_parts(imap::ClientSession& upstream) {
+  const auto waits = [this] {
+    return one_by_one_ && begun_ > 0 && part_state(begun_ - 1) == State::kRunning;
+  };
+  while (begun_ < kParts && !waits()) begin_part(begun_++, upstream);
 }
 
 void Update::on_event(const imap::Event& event, imap::ClientSession& upstream) {
@@ -69,13 +85,17 @@ void Update::on_event(const imap::Event& event, imap::ClientSession& upstream) {
     if (std::erase(seen_sent_, completed->id) > 0 && refused) seen_refused_ = true;
     if (std::erase(shown_sent_, completed->id) > 0 && refused) shown_refused_ = true;
   }
-  fetched_.on_event(event, upstream);
-  hide_.on_event(event, upstream);
-  std::visit(Overloaded{
-                 [](std::monostate) {},
-                 [&](auto& way) { way.on_event(event, upstream); },
-             },
-             way_);
+  // What has not begun here may still know commands of an earlier connection.
+  if (begun_ > 0) fetched_.on_event(event, upstream);
+  if (begun_ > 1) hide_.on_event(event, upstream);
+  if (begun_ > 2) {
+    std::visit(Overloaded{
+                   [](std::monostate) {},
+                   [&](auto& way) { way.on_event(event, upstream); },
+               },
+               way_);
+  }
+  begin_parts(upstream);
 }
 
 void Update::on_gone(imap::Uid uid) {
@@ -95,13 +115,20 @@ Update::State Update::way_state() const {
                     way_);
 }
 
+Update::State Update::part_state(std::size_t part) const {
+  if (part == 0) return fetched_.state();
+  return part == 1 ? hide_.state() : way_state();
+}
+
 Update::State Update::state() const {
-  const State states[] = {way_state(), hide_.state(), fetched_.state()};
-  const auto any = [&](State state) {
-    return std::ranges::find(states, state) != std::end(states);
-  };
-  if (any(State::kRunning) || !seen_sent_.empty() || !shown_sent_.empty()) return State::kRunning;
-  return any(State::kFailed) ? State::kFailed : State::kDone;
+  if (!seen_sent_.empty() || !shown_sent_.empty()) return State::kRunning;
+  State state = State::kDone;
+  for (std::size_t part = 0; part < kParts; ++part) {
+    const State its = part_state(part);
+    if (its == State::kRunning) return State::kRunning;
+    if (its == State::kFailed) state = State::kFailed;
+  }
+  return state;
 }
 
 const imap::UidSet& Update::not_removed() const {
@@ -126,20 +153,22 @@ const Failure& Update::failure() const {
   return fetched_.state() == State::kFailed ? fetched_.failure() : kNoFailure;
 }
 
-bool Update::foreign_flags_lost() const {
-  return std::visit(Overloaded{
-                        [](std::monostate) { return false; },
-                        [](const FlagStore&) { return false; },
-                        [](const auto& way) { return way.foreign_flags_lost(); },
-                    },
-                    way_);
+imap::UidSet Update::removed() const {
+  return plan_.mode == DeleteMode::kFlag ? imap::UidSet() : plan_.remove;
 }
 
 std::string Update::complaints() const {
+  const bool foreign_flags_lost =
+      std::visit(Overloaded{
+                     [](std::monostate) { return false; },
+                     [](const FlagStore&) { return false; },
+                     [](const auto& way) { return way.foreign_flags_lost(); },
+                 },
+                 way_);
   std::string text;
   if (seen_refused_) text += " (\\Seen was not stored)";
-  if (shown_refused_) text += " (what was shown was not noted)";
-  if (foreign_flags_lost()) text += " (\\Deleted flags of others were not put back)";
+  if (shown_refused_) text += " (" + std::string(kShownKeyword) + " was not stored)";
+  if (foreign_flags_lost) text += " (\\Deleted flags of others were not put back)";
   return text;
 }
 

@@ -23,26 +23,30 @@ namespace popbridge::bridge {
 /// What QUIT has to do in one folder. The first three must be confirmed, or the update fails; the
 /// rest costs no mail, and its refusal is a matter for the log.
 struct UpdatePlan {
+  // What is empty by itself is said to be, so that a plan may name only what it is about.
+  // NOLINTBEGIN(readability-redundant-member-init)
+  std::string selected_folder{};  ///< where all of it is
   /// To be removed in the way of `mode`: kExpunge, or moved to `folder`, or flagged. Not with kHide
   /// (that is `hide`) and kIgnore.
   imap::UidSet remove{};
   DeleteMode mode = DeleteMode::kExpunge;
-  std::string folder{};           ///< UTF-8; of kMove; of kTrash, where the server names none
-  std::string selected{"INBOX"};  ///< UTF-8, the folder all this is in
-  imap::UidSet hide{};            ///< to be given kHiddenKeyword; disjoint from `remove`
-  imap::UidSet fetched{};         ///< to be given `fetched_keyword`; disjoint from both
+  std::string folder{};    ///< UTF-8; of kMove; of kTrash, where the server names none
+  imap::UidSet hide{};     ///< to be given kHiddenKeyword; disjoint from `remove`
+  imap::UidSet fetched{};  ///< to be given `fetched_keyword`; disjoint from both
   std::string fetched_keyword{};
   imap::UidSet mark_seen{};  ///< before anything else, or what is moved would not be
   imap::UidSet shown{};      ///< to be given kShownKeyword
+  // NOLINTEND(readability-redundant-member-init)
 
   [[nodiscard]] bool empty() const {
     return remove.empty() && hide.empty() && fetched.empty() && mark_seen.empty() && shown.empty();
   }
 };
 
-/// Carries a plan out in one folder, the one that is selected on the engine. All parts go out at
-/// once, what marks messages before what takes them away, and each is confirmed by itself. All of
-/// it may be done again, so a lost connection is no loss.
+/// Carries a plan out in one folder, the one that is selected on the engine: what marks messages
+/// before what takes them away, each part confirmed by itself. All go out at once if the answers to
+/// their searches can be told apart (ESEARCH), else one after the other. All of it may be done
+/// again, so a lost connection is no loss.
 class Update {
  public:
   using State = UpdateState;
@@ -78,26 +82,32 @@ class Update {
   [[nodiscard]] const imap::UidSet& not_fetched() const { return fetched_.left(); }
   /// In kFailed: of the first part that failed; what deletes comes first.
   [[nodiscard]] const Failure& failure() const;
-  /// In kDone: messages that the folder does not hold any more.
-  [[nodiscard]] imap::UidSet removed() const {
-    return plan_.mode == DeleteMode::kFlag ? imap::UidSet() : plan_.remove;
-  }
+  /// In kDone: those that the folder does not hold any more.
+  [[nodiscard]] imap::UidSet removed() const;
   /// What went wrong besides and costs no mail, for the log; empty if nothing.
   [[nodiscard]] std::string complaints() const;
 
  private:
-  [[nodiscard]] bool foreign_flags_lost() const;
   /// The way in which `remove` goes: by mode.
   using Way = std::variant<std::monostate, Removal, Transfer, FlagStore>;
   [[nodiscard]] static Way way_of(const UpdatePlan& plan, std::size_t most_found);
   [[nodiscard]] State way_state() const;
+  /// Of `fetched`, `hide` and the way, in this order.
+  [[nodiscard]] State part_state(std::size_t part) const;
+  void begin_part(std::size_t part, imap::ClientSession& upstream);
+  void begin_parts(imap::ClientSession& upstream);
   void try_out(imap::ClientSession& upstream, const imap::UidSet& set, std::string_view flag,
                std::vector<imap::CommandId>& sent);
 
+  static constexpr std::size_t kParts = 3;
+
   UpdatePlan plan_;
-  FlagStore hide_;
   FlagStore fetched_;
+  FlagStore hide_;
   Way way_;
+  std::size_t begun_ = 0;  ///< parts, on this connection
+  bool one_by_one_ = false;
+  bool numbers_known_ = false;
   // Best effort, not completed yet.
   std::vector<imap::CommandId> seen_sent_;
   std::vector<imap::CommandId> shown_sent_;

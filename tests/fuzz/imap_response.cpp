@@ -89,6 +89,12 @@ class Conversation {
       case 'l':
         note_command(session_.logout());
         break;
+      case 'L':
+        note_command(session_.list_all());
+        break;
+      case 'm':
+        note_command(session_.uid_move("1:5", "Tr\xFFsh"));
+        break;
       case 'n':
         note_command(session_.noop());
         break;

@@ -51,7 +51,7 @@ def steps(path):
 def imap_action(command):
     """What the client of the target imap_response does in place of a command of the bridge."""
     words = {b"AUTHENTICATE": b"a", b"LOGIN": b"a", b"SELECT": b"s", b"STARTTLS": b"S", b"LOGOUT": b"l",
-             b"CAPABILITY": b"c", b"UID SEARCH": b"u", b"UID EXPUNGE": b"e", b"RFC822.SIZE": b"i",
+             b"CAPABILITY": b"c", b"UID SEARCH": b"u", b"UID EXPUNGE": b"e", b"UID MOVE": b"m", b'LIST ""': b"L", b"RFC822.SIZE": b"i",
              b"[HEADER]": b"h", b"BODY.PEEK": b"f"}
     for word, action in words.items():
         if word in command:

@@ -20,7 +20,35 @@ bool in_set(std::string_view set, std::uint32_t uid) {
 
 std::string capabilities(const MailboxModel& mailbox) {
   return std::string("CAPABILITY IMAP4rev1 SASL-IR ID AUTH=PLAIN") +
-         (mailbox.uid_plus ? " UIDPLUS" : "") + (mailbox.esearch ? " ESEARCH" : "");
+         (mailbox.uid_plus ? " UIDPLUS" : "") + (mailbox.esearch ? " ESEARCH" : "") +
+         (mailbox.move ? " MOVE" : "");
+}
+
+std::string take_word(std::string_view& text) {
+  const std::size_t end = std::min(text.find(' '), text.size());
+  std::string word(text.substr(0, end));
+  text.remove_prefix(std::min(end + 1, text.size()));
+  return word;
+}
+
+/// All of the keys must match.
+bool matches(const StoredMessage& message, std::string_view criteria) {
+  while (!criteria.empty()) {
+    const std::string key = take_word(criteria);
+    bool matched = key == "ALL";
+    if (key == "DELETED") matched = message.deleted;
+    if (key == "UNDELETED") matched = !message.deleted;
+    if (key == "UID") matched = in_set(take_word(criteria), message.uid);
+    if (key == "KEYWORD") matched = message.keywords.contains(take_word(criteria));
+    if (key == "UNKEYWORD") matched = !message.keywords.contains(take_word(criteria));
+    if (!matched) return false;
+  }
+  return true;
+}
+
+bool changes_something(std::string_view verb) {
+  return verb.ends_with("STORE") || verb.ends_with("EXPUNGE") || verb == "UID MOVE" ||
+         verb == "UID COPY" || verb == "CREATE";
 }
 
 std::string_view header_of(std::string_view message) {
@@ -117,7 +145,9 @@ ImapConnection::Fault ImapConnection::choose_fault(const Command& command) {
   ++mailbox_.faults;
   const bool body = command.verb == "UID FETCH" && command.arguments.contains("BODY");
   if (body && dice_.one_in(2)) return kFetch[dice_.below(kFetch.size())];
-  return kAnywhere[dice_.below(kAnywhere.size())];
+  const Fault fault = kAnywhere[dice_.below(kAnywhere.size())];
+  // Against a server that lies about COPY alone there is no help.
+  return fault == Fault::kOkOnly && command.verb == "UID COPY" ? Fault::kNotDone : fault;
 }
 
 std::string ImapConnection::refusal() {
@@ -143,7 +173,7 @@ void ImapConnection::handle(const Command& command) {
     return;
   }
   answer_fetches();
-  if (command.verb.ends_with("STORE") || command.verb.ends_with("EXPUNGE")) ++mailbox_.changes;
+  if (changes_something(command.verb)) ++mailbox_.changes;
   std::string answer;
   switch (fault) {
     case Fault::kNotDone:
@@ -181,6 +211,10 @@ void ImapConnection::handle(const Command& command) {
 }
 
 std::string ImapConnection::status_of(const Command& command) {
+  const bool transfers = command.verb == "UID MOVE" || command.verb == "UID COPY";
+  if (transfers && !mailbox_.folders.contains(folder_of(command))) {
+    return command.tag + (dice_.one_in(2) ? " NO [TRYCREATE] none\r\n" : " NO none\r\n");
+  }
   if (command.verb != "AUTHENTICATE") return command.tag + " OK done\r\n";
   if (command.arguments == kGoodLogin) {
     return command.tag + " OK [" + capabilities(mailbox_) + "] in\r\n";
@@ -198,6 +232,9 @@ std::string ImapConnection::data_of(const Command& command, Fault fault) {
   }
   if (command.verb == "UID SEARCH") return search(command);
   if (command.verb == "UID STORE") store(command.arguments);
+  if (command.verb == "LIST") return list_folders();
+  if (command.verb == "CREATE") mailbox_.folders.try_emplace(folder_of(command));
+  if (command.verb == "UID MOVE" || command.verb == "UID COPY") return transfer(command);
   if (command.verb == "UID EXPUNGE") return expunge(command.arguments);
   if (command.verb == "EXPUNGE") return expunge("1:*");
   if (command.verb == "LOGOUT") return "* BYE bye\r\n";
@@ -206,7 +243,8 @@ std::string ImapConnection::data_of(const Command& command, Fault fault) {
 
 std::string ImapConnection::select() {
   return "* " + std::to_string(mailbox_.messages.size()) + " EXISTS\r\n* OK [UIDVALIDITY " +
-         std::to_string(mailbox_.uid_validity) + "] valid\r\n" +
+         std::to_string(mailbox_.uid_validity) +
+         "] valid\r\n* OK [PERMANENTFLAGS (\\Deleted \\Seen \\*)] kept\r\n" +
          (mailbox_.uid_next == 0
               ? std::string()
               : "* OK [UIDNEXT " + std::to_string(mailbox_.uid_next) + "] next\r\n");
@@ -283,10 +321,7 @@ std::string ImapConnection::search(const Command& command) {
   const std::string criteria = command.arguments.substr(extended ? 13 : 0);
   imap::UidSet found;
   for (const StoredMessage& message : mailbox_.messages) {
-    const bool matches =
-        criteria == "ALL" ||
-        (criteria == "DELETED" ? message.deleted : in_set(criteria.substr(4), message.uid));
-    if (matches) found.add(imap::Uid(message.uid));
+    if (matches(message, criteria)) found.add(imap::Uid(message.uid));
   }
   if (extended) {
     return "* ESEARCH (TAG \"" + command.tag + "\") UID" +
@@ -302,10 +337,53 @@ std::string ImapConnection::search(const Command& command) {
 void ImapConnection::store(const std::string& arguments) {
   const std::string set = arguments.substr(0, arguments.find(' '));
   const bool value = arguments.contains('+');
+  const std::size_t open = arguments.find('(') + 1;
+  const std::string flag = arguments.substr(open, arguments.find(')') - open);
   for (StoredMessage& message : mailbox_.messages) {
     if (!in_set(set, message.uid)) continue;
-    (arguments.contains("\\Seen") ? message.seen : message.deleted) = value;
+    if (flag == "\\Seen") {
+      message.seen = value;
+    } else if (flag == "\\Deleted") {
+      message.deleted = value;
+    } else if (value) {
+      message.keywords.insert(flag);
+    }
   }
+}
+
+std::string ImapConnection::list_folders() const {
+  std::string lines = "* LIST (\\HasNoChildren) \"/\" INBOX\r\n";
+  for (const auto& [name, messages] : mailbox_.folders) {
+    const bool literal = mailbox_.trash_folder.empty();
+    lines +=
+        std::string("* LIST (") + (name == mailbox_.trash_folder ? "\\Trash" : "") + ") \"/\" " +
+        (literal ? "{" + std::to_string(name.size()) + "}\r\n" + name : '"' + name + '"') + "\r\n";
+  }
+  return lines;
+}
+
+std::string ImapConnection::folder_of(const Command& command) {
+  const std::size_t open = command.arguments.find('"') + 1;
+  return command.arguments.substr(open, command.arguments.rfind('"') - open);
+}
+
+std::string ImapConnection::transfer(const Command& command) {
+  const auto folder = mailbox_.folders.find(folder_of(command));
+  if (folder == mailbox_.folders.end()) return {};
+  const std::string set = command.arguments.substr(0, command.arguments.find(' '));
+  std::string lines;
+  for (std::size_t i = 0; i < mailbox_.messages.size();) {
+    const StoredMessage& message = mailbox_.messages[i];
+    const bool wanted = in_set(set, message.uid);
+    if (wanted) folder->second.push_back(message);
+    if (!wanted || command.verb == "UID COPY") {
+      ++i;
+      continue;
+    }
+    lines += "* " + std::to_string(i + 1) + " EXPUNGE\r\n";
+    mailbox_.messages.erase(mailbox_.messages.begin() + static_cast<std::ptrdiff_t>(i));
+  }
+  return lines;
 }
 
 std::string ImapConnection::expunge(std::string_view set) {

@@ -3,6 +3,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,6 +18,7 @@ struct StoredMessage {
   std::string octets;
   bool deleted = false;
   bool seen = false;
+  std::set<std::string> keywords = {};
 };
 
 /// The mailbox, which outlives connections. Its only user is "alice" with the
@@ -25,14 +28,18 @@ struct MailboxModel {
   std::vector<StoredMessage> messages;  ///< UIDs ascend
   bool uid_plus = true;
   bool esearch = true;
-  bool uid_last = false;       ///< in answers to FETCH the UID comes behind the message
-  std::uint32_t uid_next = 0;  ///< 0: SELECT does not tell it
+  bool move = false;
+  /// Other folders, by name, and what was moved or copied there.
+  std::map<std::string, std::vector<StoredMessage>> folders = {};
+  std::string trash_folder = {};  ///< which of them has the attribute
+  bool uid_last = false;          ///< in answers to FETCH the UID comes behind the message
+  std::uint32_t uid_next = 0;     ///< 0: SELECT does not tell it
   /// One answer in so many is faulty; 0: none.
   std::size_t fault_every = 0;
   // What happened.
   unsigned faults = 0;
   unsigned logins_refused = 0;  ///< with AUTHENTICATIONFAILED, for a wrong password
-  unsigned changes = 0;         ///< STORE, EXPUNGE and UID EXPUNGE commands received
+  unsigned changes = 0;         ///< commands received that change something
 
   [[nodiscard]] const StoredMessage* find(std::uint32_t uid) const;
 };
@@ -102,6 +109,11 @@ class ImapConnection {
   [[nodiscard]] std::string body_line(std::size_t index, const std::string& arguments, Fault fault);
   [[nodiscard]] std::string search(const Command& command);
   void store(const std::string& arguments);
+  [[nodiscard]] std::string list_folders() const;
+  /// COPY, and what MOVE does besides.
+  [[nodiscard]] std::string transfer(const Command& command);
+  /// The folder that a COPY, MOVE or CREATE names.
+  [[nodiscard]] static std::string folder_of(const Command& command);
   [[nodiscard]] std::string expunge(std::string_view set);
   [[nodiscard]] std::string unsolicited(const Command& command);
   [[nodiscard]] std::string refusal();

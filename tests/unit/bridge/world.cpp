@@ -1,6 +1,7 @@
 #include "unit/bridge/world.hpp"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -46,7 +47,7 @@ std::vector<StoredMessage> make_messages(std::uint32_t generation, std::size_t c
   for (; count > 0; --count) {
     uid += 1 + static_cast<std::uint32_t>(dice.below(3));
     messages.push_back(
-        {uid, make_message(uid, generation, may_be_long, dice), dice.one_in(6), false});
+        {uid, make_message(uid, generation, may_be_long, dice), dice.one_in(6), false, {}});
     may_be_long = may_be_long && messages.back().octets.size() <= 100'000;
   }
   return messages;
@@ -151,7 +152,41 @@ class World {
     settings_.read_ahead_octets = dice_.one_in(4) ? 0 : std::uint64_t{500} << dice_.below(12);
     if (cached) settings_.index_store = make_store(mailbox_, dice_);
     settings_.mailbox.mark_seen = dice_.one_in(2) ? MarkSeen::kRetr : MarkSeen::kNever;
+    choose_delete_mode();
     bridge_.emplace(settings_, read_ahead_, popbridge::pop3::Policy{.cleartext_login = true}, now_);
+  }
+
+  // Half of the worlds delete as POP3 says.
+  void choose_delete_mode() {
+    if (dice_.one_in(2)) return;
+    using enum DeleteMode;
+    static constexpr std::array kModes = {kTrash, kTrash, kMove, kMove, kFlag, kHide, kIgnore};
+    settings_.mailbox.delete_mode = kModes[dice_.below(kModes.size())];
+    settings_.mailbox.move_folder = "Old";
+    mailbox_.move = dice_.one_in(2);
+    mailbox_.folders["Sent"];
+    target_ = "Old";
+    if (settings_.mailbox.delete_mode == kTrash) {
+      switch (dice_.below(4)) {
+        case 0:
+          target_ = mailbox_.trash_folder = "Away with it";
+          mailbox_.folders["Trash"];
+          break;
+        case 1:
+          target_ = "Papierkorb";
+          break;
+        case 2:
+          settings_.mailbox.trash_folder = "Old";
+          break;
+        default:
+          target_.clear();
+          break;
+      }
+    }
+    const bool is_there = settings_.mailbox.delete_mode == kTrash
+                              ? target_ != settings_.mailbox.trash_folder || dice_.one_in(2)
+                              : dice_.one_in(2);
+    if (!target_.empty() && is_there) mailbox_.folders[target_];
   }
 
   void run() {
@@ -359,6 +394,7 @@ class World {
   }
 
   [[nodiscard]] bool refusal_was_due(const Exchange& exchange) const {
+    if (exchange.verb == "QUIT") return moves() && target_.empty() && !marked_.empty();
     if (exchange.number == 0) return false;
     return exchange.number > listed_.size() || marked_.contains(uid_of(exchange.number));
   }
@@ -389,21 +425,70 @@ class World {
 
   void check_quit() {
     if (!logged_in_ || marked_.empty()) return;
+    if (settings_.mailbox.delete_mode == DeleteMode::kIgnore) return;
     hold(generation_ == 77, "In another generation of the mailbox nothing is deleted");
     for (const std::uint32_t uid : marked_) {
-      hold(mailbox_.find(uid) == nullptr, "+OK to QUIT means that all that was marked is gone");
+      const StoredMessage* const message = mailbox_.find(uid);
+      switch (settings_.mailbox.delete_mode) {
+        case DeleteMode::kExpunge:
+        case DeleteMode::kTrash:
+        case DeleteMode::kMove:
+          hold(message == nullptr, "+OK to QUIT means that all that was marked is gone");
+          break;
+        case DeleteMode::kFlag:
+          hold(message != nullptr && message->deleted, "+OK means that all is flagged");
+          break;
+        case DeleteMode::kHide:
+          hold(message != nullptr && message->keywords.contains(kHiddenKeyword),
+               "+OK means that all is hidden");
+          break;
+        case DeleteMode::kIgnore:
+          break;
+      }
+    }
+  }
+
+  [[nodiscard]] bool moves() const {
+    return settings_.mailbox.delete_mode == DeleteMode::kTrash ||
+           settings_.mailbox.delete_mode == DeleteMode::kMove;
+  }
+  [[nodiscard]] bool removes() const {
+    return moves() || settings_.mailbox.delete_mode == DeleteMode::kExpunge;
+  }
+
+  // What left the mailbox is in the other one, and nothing else ever came there.
+  void check_moved() const {
+    for (const auto& [name, messages] : mailbox_.folders) {
+      for (const StoredMessage& message : messages) {
+        hold(name == target_ && marked_.contains(message.uid),
+             "Only what was marked is moved, and only whither it shall be");
+      }
+    }
+    if (!moves() || generation_ != 77) return;
+    for (const StoredMessage& message : before_) {
+      if (mailbox_.find(message.uid) != nullptr) continue;
+      const auto folder = mailbox_.folders.find(target_);
+      hold(folder != mailbox_.folders.end() &&
+               std::ranges::find(folder->second, message.octets, &StoredMessage::octets) !=
+                   folder->second.end(),
+           "What is moved is never lost", "UID " + std::to_string(message.uid));
     }
   }
 
   void check_end() {
     hold(bridge_->over(), "The session is over");
     hold(read_ahead_.free_octets() == kReadAheadBudget, "What was read ahead is given back");
+    check_moved();
     for (const StoredMessage& message : before_) {
       const StoredMessage* now = mailbox_.find(message.uid);
       const bool may_go = generation_ == 77 && marked_.contains(message.uid);
       const std::string shown = "UID " + std::to_string(message.uid);
-      if (!may_go) hold(now != nullptr, "Only what was marked is deleted", shown);
+      if (!may_go || !removes()) hold(now != nullptr, "Only what was marked is deleted", shown);
       if (now == nullptr) continue;
+      hold(may_go || now->keywords == message.keywords, "Only what was marked is hidden", shown);
+      if (!removes() && settings_.mailbox.delete_mode != DeleteMode::kFlag && faultless()) {
+        hold(now->deleted == message.deleted, "Nothing is flagged that shall not be", shown);
+      }
       if (!may_go && faultless()) {
         hold(now->deleted == message.deleted, "Flags of others stay as they were", shown);
       }
@@ -429,6 +514,7 @@ class World {
   std::optional<Bridge> bridge_;
   std::optional<ImapConnection> connection_;
   Time now_{0};
+  std::string target_;  ///< where what is deleted must go; empty: nowhere
   std::uint32_t generation_ = 77;
   unsigned connections_ = 0;
   bool logged_in_ = false;

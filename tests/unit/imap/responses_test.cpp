@@ -128,7 +128,8 @@ TEST_CASE("mailbox data are read in any case and with doubled spaces", "[I9]") {
       {"* ESEARCH (TAG \"kq1\") UID\r\n", {"search"}},
       {"* ESEARCH\r\n", {"search"}},
       {"* ESEARCH UID COUNT 5 ALL 10:6 MAX 10\r\n", {"search 6:10"}},
-      {"* FLAGS (\\Seen a])\r\n* LIST (\\HasNoChildren) \"/\" INBOX\r\n* ENABLED UIDONLY\r\n", {}},
+      {"* FLAGS (\\Seen a])\r\n* LIST (\\HasNoChildren) \"/\" INBOX\r\n* ENABLED UIDONLY\r\n",
+       {"listed INBOX by /"}},
   }));
   check(row);
 }
@@ -151,8 +152,8 @@ TEST_CASE("lines nobody understands are skipped and the place is kept") {
       "* \r\n", "*OK\r\n", "*2 EXISTS\r\n", "* 12\r\n", "* 12 \r\n", "* 3x EXISTS\r\n",
       " UID 5)\r\n", ")\r\n", "BAD what\r\n", "* QUOTA \"\" (STORAGE 10 512)\r\n", "kq1\r\n",
       "kq1 \r\n", "kq1 OKAY\r\n", "kq1 PREAUTH x\r\n", "\xFF\xFE hi\r\n", "( ( (\r\n",
-      "* ID (\"name\" {3}\r\n* 1 \"x\")\r\n", "* LIST () \"/\" {8}\r\nkq1 OK\r\n\r\n",
-      "* LIST () \"/\" ~{1}\r\nx\r\n", "* LIST () {0}\r\n {1}\r\nx\r\n");
+      "* ID (\"name\" {3}\r\n* 1 \"x\")\r\n", "* LSUB () \"/\" {8}\r\nkq1 OK\r\n\r\n",
+      "* LSUB () \"/\" ~{1}\r\nx\r\n", "* LIST () {0}\r\n {1}\r\nx\r\n");
   CAPTURE(line);
   CHECK(events_of(line + std::string("* 7 EXISTS\r\n")) == Events{"exists 7"});
 }
