@@ -148,9 +148,9 @@ class Bridge {
     bool unique_ids;
     std::uint32_t next;
   };
-  /// RETR or TOP. `retrieval`: in fetches_; null while something read ahead is waited for that must
-  /// be whole first: a message that comes in one command with others, or that TOP is to be cut
-  /// from. `probe`: the search that asks whether a missing message still exists.
+  /// RETR or TOP. `retrieval`: in fetches_; null while the folder is not selected yet, or something
+  /// read ahead is waited for that must be whole first: a message that comes in one command with
+  /// others, or that TOP is to be cut from. `probe`: the search that asks whether a missing message still exists.
   struct Retrieving {
     RetrievalRequest request;
     Retrieval* retrieval = nullptr;

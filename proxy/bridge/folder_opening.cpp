@@ -107,21 +107,19 @@ void FolderOpening::on_completed(const imap::Completed& completed) {
 void FolderOpening::on_selected() {
   selected_ = true;
   index_.on_selected();
-  if (list_ && !keeps_keywords()) return;
+  if (list_ && permanent_flags_) check_keywords();
 }
 
 // RFC 9051 section 7.1: without PERMANENTFLAGS all flags may be changed.
-bool FolderOpening::keeps_keywords() {
-  if (!permanent_flags_) return true;
+void FolderOpening::check_keywords() {
   for (const NeededKeyword& needed : needed_keywords(choices_)) {
     if (keeps_keyword(*permanent_flags_, needed.keyword)) continue;
     fail({pop3::ResponseCode::kSysPerm, "mail server does not keep keywords in this folder",
           "server does not keep the keyword " + needed.keyword + " in the folder, which " +
               std::string(needed.flag) + " needs"},
          true);
-    return false;
+    return;
   }
-  return true;
 }
 
 // RFC 9738: a listing that ran into MESSAGELIMIT covers the UIDs from `uid` up only.

@@ -77,7 +77,7 @@ class FolderOpening {
   void on_selected();
   void on_message(const imap::MessageInfo& info);
   void note_code(const imap::ResponseCode& code);
-  [[nodiscard]] bool keeps_keywords();
+  void check_keywords();
   void ask_index();
   void list_below(std::uint32_t uid);
   void finish_if_complete();
