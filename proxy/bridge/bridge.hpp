@@ -256,6 +256,8 @@ class Bridge {
   void check_deadlines();
   [[nodiscard]] bool awaiting_upstream() const;
   [[nodiscard]] bool held() const;
+  /// A message is on its way to a client that takes no more at the moment.
+  [[nodiscard]] bool relay_held() const;
   [[nodiscard]] std::optional<Time> upstream_deadline() const;
   [[nodiscard]] Time opening_deadline() const;
   /// When the client has waited long enough for its command, a second connection included.

@@ -193,7 +193,7 @@ void Bridge::switch_folder() {
 bool Bridge::take_upstream_event() {
   // What the server says after the listing is for a session that goes on from it.
   if (!upstream_ || claim_deadline_) return false;
-  if (std::holds_alternative<Retrieving>(task_) && held()) return false;
+  if (relay_held()) return false;
   const std::optional<imap::Event> event = upstream_->next_event();
   if (!event) return false;
   on_upstream_event(*event);
@@ -302,7 +302,8 @@ void Bridge::on_opened() {
   link_ = Link::kReady;
   switching_ = false;
   std::vector<OpenedFolder> folders = opening_->take_folders();
-  selected_ = maildrop_ ? needed_folder() : 0;
+  const std::size_t left = std::exchange(selected_, maildrop_ ? needed_folder() : 0);
+  if (selected_ != left) fetches_.leave_folder();
   exists_ = folders[selected_].exists;
   const std::uint32_t uid_validity = folders[selected_].uid_validity;
   opened_at_ = opening_->opened_before().value_or(now_);
