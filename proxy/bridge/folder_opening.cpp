@@ -29,7 +29,7 @@ std::size_t FolderOpening::memory_octets() const {
   // Out of a known list a new one is made.
   const std::size_t known = known_ ? 2 * known_->memory() : 0;
   return index_.memory_octets() + known + (warm_ ? warm_->memory_octets() : 0) +
-         view_.memory_octets() + ids_.memory_octets();
+         view_.memory_octets() + ids_.memory_octets() + (listed_ ? maildrop_.memory_octets() : 0);
 }
 
 void FolderOpening::start() {
@@ -55,6 +55,10 @@ void FolderOpening::ask_index() {
 
 void FolderOpening::on_event(const imap::Event& event) {
   if (state_ != State::kRunning) return;
+  // The answer to the listing comes behind SELECT's; what comes before may still be about the
+  // folder that is left.
+  const auto* const info = std::get_if<imap::MessageInfo>(&event);
+  if (info != nullptr && !selected_) return;
   std::visit(Overloaded{
                  [&](const imap::Completed& completed) { on_completed(completed); },
                  [&](const imap::Notice& notice) { note_code(notice.code); },
@@ -63,12 +67,11 @@ void FolderOpening::on_event(const imap::Event& event) {
                  [&](const imap::Vanished& vanished) {
                    if (!vanished.earlier) index_.on_vanished();
                  },
-                 [&](const imap::MessageInfo& info) { on_message(info); },
+                 [&](const imap::MessageInfo& message) { on_message(message); },
                  [](const auto&) {},
              },
              event);
   if (state_ != State::kRunning) return;
-  const auto* const info = std::get_if<imap::MessageInfo>(&event);
   const bool is_id = info != nullptr && FolderIds::is_answer(*info);
   if (warm_ && !is_id) warm_->on_event(event, upstream_, index_, selected_);
   if (list_) view_.on_event(event, upstream_);
@@ -110,11 +113,12 @@ void FolderOpening::on_selected() {
   if (list_ && !keeps_keywords()) return;
 }
 
-// RFC 9051 section 7.1: without PERMANENTFLAGS all flags may be changed.
+// RFC 9051 section 7.1: without PERMANENTFLAGS all flags may be changed. In a folder that is
+// read-only none may be.
 bool FolderOpening::keeps_keywords() {
-  if (!permanent_flags_) return true;
   for (const NeededKeyword& needed : needed_keywords(choices_)) {
-    if (keeps_keyword(*permanent_flags_, needed.keyword)) continue;
+    const bool kept = !permanent_flags_ || keeps_keyword(*permanent_flags_, needed.keyword);
+    if (kept && !folder_.read_only) continue;
     fail({pop3::ResponseCode::kSysPerm, "mail server does not keep keywords in this folder",
           "server does not keep the keyword " + needed.keyword + " in the folder, which " +
               std::string(needed.flag) + " needs"},

@@ -37,8 +37,9 @@ void UpstreamOpening::fail(Failure failure, bool upstream_usable) {
 
 std::size_t UpstreamOpening::memory_octets() const {
   std::size_t octets = opening_ ? opening_->memory_octets() : 0;
+  if (kept_) octets += kept_->maildrop.memory_octets();
   for (const Maildrop& listing : listings_) octets += listing.memory_octets();
-  for (const OpenedFolder& folder : folders_) octets += folder.ids.memory_octets();
+  for (const OpenedFolder& folder : folders_) octets += folder.memory_octets();
   return octets;
 }
 
