@@ -69,9 +69,14 @@ bool Bridge::held() const {
   return client_congested_ || client_.pending_output_size() >= step_octets_;
 }
 
+// The opening of a connection or folder says nothing to the client, and the server's time runs.
+bool Bridge::relay_held() const {
+  return link_ == Link::kReady && std::holds_alternative<Retrieving>(task_) && held();
+}
+
 bool Bridge::wants_upstream_input() const {
   if (!upstream_ || !upstream_->wants_input()) return false;
-  return !(std::holds_alternative<Retrieving>(task_) && held());
+  return !relay_held();
 }
 
 std::size_t Bridge::memory_octets() const {
@@ -171,7 +176,7 @@ std::optional<Time> Bridge::upstream_deadline() const {
 Time Bridge::more_for_removals() const {
   const auto* const updating = std::get_if<Updating>(&task_);
   if (updating == nullptr) return Time{0};
-  return static_cast<Time::rep>(updating->update.to_remove().size()) * kPatiencePerRemoval;
+  return static_cast<Time::rep>(updating->update->to_remove().size()) * kPatiencePerRemoval;
 }
 
 Time Bridge::work_deadline() const {

@@ -24,7 +24,7 @@ RetrievalRequest Bridge::request_for(const Wish& wish) const {
 void Bridge::retrieve(Retrieving& retrieving) {
   const RetrievalRequest& request = retrieving.request;
   // What was read ahead in another folder would be taken for this one's.
-  if (needed_folder() != selected_) fetches_.forget_all();
+  if (needed_folder() != selected_) fetches_.leave_folder();
   Retrieval* const found = fetches_.find(request);
   const Wish wish{request.number, request.top_lines};
   if (prefetch_.on_request(wish, found != nullptr, *maildrop_)) fetches_.pass(request.number);
@@ -181,9 +181,10 @@ void Bridge::on_probe_event(Retrieving& retrieving, const imap::Event& event) {
 // --- Reading ahead ---
 
 void Bridge::read_ahead() {
-  const bool possible = link_ == Link::kReady && !switch_wanted_ && !bye_deadline_ && !draining_ &&
-                        !over_ && !generation_lost_ && !throttled_ && !fetches_.uid_last();
-  if (!possible) return;
+  const bool possible = link_ == Link::kReady && !bye_deadline_ && !draining_ && !over_ &&
+                        !generation_lost_ && !throttled_ && !fetches_.uid_last();
+  // Not in a folder that is about to be left, even if it is not said yet (ask_for()).
+  if (!possible || needed_folder() != selected_) return;
   read_ahead_pipelined();
   // A guess is made only with a server that has shown how it answers.
   const bool guesses = fetches_.uid_first() && !client_.end_is_near();

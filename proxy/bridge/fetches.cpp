@@ -169,8 +169,8 @@ void Fetches::forget(imap::Uid uid) {
   remove_if([&](const Fetch& fetch) { return fetch.retrieval.request().uid == uid; });
 }
 
-void Fetches::forget_all() {
-  remove_if([](const Fetch&) { return true; });
+void Fetches::leave_folder() {
+  remove_if([](const Fetch& fetch) { return !fetch.retrieval.awaited(); });
 }
 
 void Fetches::forget_guesses() {

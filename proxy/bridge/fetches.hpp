@@ -56,8 +56,9 @@ class Fetches {
   /// Forgets what was guessed and read ahead in front of this number: the client went past it.
   void pass(pop3::MessageNumber number);
   void forget(imap::Uid uid);
-  /// All, at a moment at which the client awaits none; what is under way is still answered.
-  void forget_all();
+  /// Another folder is to be, or has been, selected, where the UIDs of this one mean other
+  /// messages: forgets all but what the client awaits; what is under way is still answered.
+  void leave_folder();
   /// All that was guessed; what is under way is still answered.
   void forget_guesses();
   /// The connection is gone: so is what was under way on it, except for what the client awaits.

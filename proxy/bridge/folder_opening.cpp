@@ -29,10 +29,11 @@ std::size_t FolderOpening::memory_octets() const {
   // Out of a known list a new one is made.
   const std::size_t known = known_ ? 2 * known_->memory() : 0;
   return index_.memory_octets() + known + (warm_ ? warm_->memory_octets() : 0) +
-         view_.memory_octets() + ids_.memory_octets();
+         view_.memory_octets() + ids_.memory_octets() + (listed_ ? maildrop_.memory_octets() : 0);
 }
 
-void FolderOpening::start() {
+void FolderOpening::start(bool leaves_another) {
+  leaves_another_ = leaves_another;
   select_ = upstream_.select(key_.folder);
   if (!list_) return;
   ask_index();
@@ -55,6 +56,9 @@ void FolderOpening::ask_index() {
 
 void FolderOpening::on_event(const imap::Event& event) {
   if (state_ != State::kRunning) return;
+  // What comes before the answer to SELECT may still be about the folder that is left.
+  const auto* const info = std::get_if<imap::MessageInfo>(&event);
+  if (info != nullptr && leaves_another_ && !selected_) return;
   std::visit(Overloaded{
                  [&](const imap::Completed& completed) { on_completed(completed); },
                  [&](const imap::Notice& notice) { note_code(notice.code); },
@@ -63,12 +67,11 @@ void FolderOpening::on_event(const imap::Event& event) {
                  [&](const imap::Vanished& vanished) {
                    if (!vanished.earlier) index_.on_vanished();
                  },
-                 [&](const imap::MessageInfo& info) { on_message(info); },
+                 [&](const imap::MessageInfo& message) { on_message(message); },
                  [](const auto&) {},
              },
              event);
   if (state_ != State::kRunning) return;
-  const auto* const info = std::get_if<imap::MessageInfo>(&event);
   const bool is_id = info != nullptr && FolderIds::is_answer(*info);
   if (warm_ && !is_id) warm_->on_event(event, upstream_, index_, selected_);
   if (list_) view_.on_event(event, upstream_);
@@ -107,13 +110,15 @@ void FolderOpening::on_completed(const imap::Completed& completed) {
 void FolderOpening::on_selected() {
   selected_ = true;
   index_.on_selected();
-  if (list_ && permanent_flags_) check_keywords();
+  if (list_) check_keywords();
 }
 
-// RFC 9051 section 7.1: without PERMANENTFLAGS all flags may be changed.
+// RFC 9051 section 7.1: without PERMANENTFLAGS all flags may be changed. In a folder that is
+// read-only none may be.
 void FolderOpening::check_keywords() {
   for (const NeededKeyword& needed : needed_keywords(choices_)) {
-    if (keeps_keyword(*permanent_flags_, needed.keyword)) continue;
+    const bool kept = !permanent_flags_ || keeps_keyword(*permanent_flags_, needed.keyword);
+    if (kept && !folder_.read_only) continue;
     fail({pop3::ResponseCode::kSysPerm, "mail server does not keep keywords in this folder",
           "server does not keep the keyword " + needed.keyword + " in the folder, which " +
               std::string(needed.flag) + " needs"},

@@ -90,7 +90,8 @@ FolderView::FolderView(const MailboxChoices& choices, std::chrono::sys_days toda
   if (filtered_) add(std::move(criteria), matching_);
   if (choices.newest > 0) add(std::string("KEYWORD ") + kShownKeyword, shown_before_);
   if (choices.retain > days(0)) {
-    const std::string date = search_date(today - choices.retain);
+    // A day more: the server's date may be that of a zone behind ours.
+    const std::string date = search_date(today - choices.retain - days(1));
     add("SINCE " + date, young_);
     add(std::string("KEYWORD ") + kHiddenKeyword + " BEFORE " + date, expired_);
   }

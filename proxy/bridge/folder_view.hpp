@@ -43,8 +43,11 @@ class FolderView {
   void narrow(Maildrop& maildrop) const;
   /// Messages that `retain` keeps from being removed.
   [[nodiscard]] const imap::UidSet& young() const { return young_; }
-  /// Hidden ones that it keeps no longer.
-  [[nodiscard]] const imap::UidSet& expired() const { return expired_; }
+  /// Hidden ones that it keeps no longer; none that another search knows as shown, or as young: a
+  /// server that finds everything for what it does not understand costs no mail.
+  [[nodiscard]] imap::UidSet expired() const {
+    return difference(difference(expired_, matching_), young_);
+  }
   /// Those of `maildrop` that were not within MailboxChoices::newest before.
   [[nodiscard]] imap::UidSet newly_shown(const Maildrop& maildrop) const;
 

@@ -37,12 +37,14 @@ void UpstreamOpening::fail(Failure failure, bool upstream_usable) {
 
 std::size_t UpstreamOpening::memory_octets() const {
   std::size_t octets = opening_ ? opening_->memory_octets() : 0;
+  if (kept_) octets += kept_->maildrop.memory_octets();
   for (const Maildrop& listing : listings_) octets += listing.memory_octets();
   for (const OpenedFolder& folder : folders_) octets += folder.memory_octets();
   return octets;
 }
 
 void UpstreamOpening::begin_logged_in(std::optional<KeptMailbox> mailbox) {
+  some_selected_ = true;
   if (!mailbox) {
     greet_mailbox();
     return;
@@ -54,6 +56,7 @@ void UpstreamOpening::begin_logged_in(std::optional<KeptMailbox> mailbox) {
 }
 
 void UpstreamOpening::begin_selecting() {
+  some_selected_ = true;
   open_folder(*only_);
 }
 
@@ -172,7 +175,7 @@ void UpstreamOpening::open_folder(std::size_t folder) {
   opening_.emplace(settings_, choices_, upstream_,
                    MailboxKey{settings_.upstream_name, user_, choices_.folders[folder]}, !only_,
                    today_);
-  opening_->start();
+  opening_->start(std::exchange(some_selected_, true));
 }
 
 // Listed from the last folder to the first, which is the one that the client begins to read.
