@@ -55,10 +55,9 @@ void FolderOpening::ask_index() {
 
 void FolderOpening::on_event(const imap::Event& event) {
   if (state_ != State::kRunning) return;
-  // The answer to the listing comes behind SELECT's; what comes before may still be about the
-  // folder that is left.
+  // Before EXISTS it is the folder that is being left of which the server speaks.
   const auto* const info = std::get_if<imap::MessageInfo>(&event);
-  if (info != nullptr && !selected_) return;
+  if (info != nullptr && !selected_ && !index_.exists_known()) return;
   std::visit(Overloaded{
                  [&](const imap::Completed& completed) { on_completed(completed); },
                  [&](const imap::Notice& notice) { note_code(notice.code); },
