@@ -226,10 +226,12 @@ void Bridge::finish_update(Updating updating, const std::optional<Failure>& lost
   updating.complaints += update.complaints();
   if (lost) {
     for (const auto& [folder, plan] : updating.next) {
-      updating.asked += Update(plan).asked();
-      updating.remaining += Update(plan).asked();
+      updating.asked += plan.asked();
+      updating.remaining += plan.asked();
+      if (plan.asked() > 0 && !updating.failure) updating.failure = *lost;
     }
     updating.next.clear();
+    if (!updating.failure) updating.complaints += " (" + lost->log_text + ')';
   }
   if (updating.next.empty()) {
     answer_update(updating);

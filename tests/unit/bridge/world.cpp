@@ -117,12 +117,25 @@ std::shared_ptr<IndexStore> make_store(const FolderModel& mailbox, Dice& dice) {
   return std::make_shared<OneMailbox>(snapshot);
 }
 
-std::vector<Exchange> make_script(Dice& dice, std::size_t most) {
+/// A few in order here, a few there, so that what is read ahead is not what comes next.
+void read_in_runs(std::vector<Exchange>& script, Dice& dice) {
+  for (std::size_t runs = 2 + dice.below(5); runs > 0; --runs) {
+    auto number = static_cast<std::uint32_t>(1 + dice.below(12));
+    for (std::size_t count = 1 + dice.below(4); count > 0; --count) {
+      script.push_back({.verb = "RETR", .number = number++});
+    }
+    if (dice.one_in(3)) script.push_back({.verb = "DELE", .number = number - 1});
+  }
+}
+
+std::vector<Exchange> make_script(Dice& dice, bool with_views) {
   std::vector<Exchange> script = {{.verb = "USER alice"},
                                   {.verb = dice.one_in(15) ? "PASS wrong" : "PASS secret"},
                                   {.verb = "UIDL"}};
-  if (dice.one_in(2)) {
-    read_in_order(script, dice);
+  const bool runs = with_views && dice.one_in(2);
+  if (runs) read_in_runs(script, dice);
+  if (runs || dice.one_in(2)) {
+    if (!runs) read_in_order(script, dice);
     if (!dice.one_in(6)) script.push_back({.verb = "QUIT"});
     return script;
   }
@@ -132,7 +145,7 @@ std::vector<Exchange> make_script(Dice& dice, std::size_t most) {
     Exchange exchange{.verb = kVerbs[dice.below(kVerbs.size())]};
     const bool numbered = exchange.verb == "DELE" || exchange.verb == "RETR" ||
                           exchange.verb == "TOP" || (exchange.verb == "LIST" && dice.one_in(2));
-    if (numbered) exchange.number = 1 + static_cast<std::uint32_t>(dice.below(most));
+    if (numbered) exchange.number = 1 + static_cast<std::uint32_t>(dice.below(with_views ? 12 : 6));
     if (exchange.verb == "TOP") exchange.lines = static_cast<std::uint32_t>(dice.below(40));
     script.push_back(exchange);
   }
@@ -146,7 +159,7 @@ using Key = std::pair<std::size_t, std::uint32_t>;
 class World {
  public:
   World(Dice dice, std::size_t fault_every, bool with_views)
-      : dice_(dice), client_(make_script(dice_, with_views ? 12 : 6)) {
+      : with_views_(with_views), dice_(dice), client_(make_script(dice_, with_views)) {
     FolderModel& inbox = mailbox_.shown.front();
     mailbox_.fault_every = fault_every;
     mailbox_.uid_plus = !dice_.one_in(3);
@@ -239,7 +252,11 @@ class World {
         bridge_->client_lost("client-lost");
         vanishes = false;
       } else if (client_.has_more() && (pipelined || !client_.awaiting_answer())) {
-        bridge_->client().feed(client_.next_line());
+        std::string lines = client_.next_line();
+        while (with_views_ && pipelined && client_.has_more() && !dice_.one_in(4)) {
+          lines += client_.next_line();
+        }
+        bridge_->client().feed(lines);
       } else if (!client_.awaiting_answer() && dice_.one_in(2)) {
         bridge_->client().client_closed();
       } else {
@@ -637,6 +654,7 @@ class World {
     }
   }
 
+  bool with_views_;
   Dice dice_;
   ClientModel client_;
   MailboxModel mailbox_;
