@@ -215,7 +215,9 @@ void Bridge::on_quit() {
 /// One folder is done, or lost with all that come behind it.
 void Bridge::finish_update(Updating updating, const std::optional<Failure>& lost) {
   const Update& update = updating.update;
-  const bool confirmed = update.state() == Update::State::kDone;
+  // What need not be confirmed may have been under way still.
+  const bool confirmed =
+      update.state() == Update::State::kDone || (lost && update.remaining() == 0);
   updating.asked += update.asked();
   if (confirmed) {
     learned_[updating.folder].removed = update.removed();
