@@ -216,7 +216,16 @@ class World {
     MailboxChoices& choices = settings_.mailbox;
     if (dice_.one_in(2)) {
       choices.folders.emplace_back("Work");
-      mailbox_.shown.push_back({"Work", 88, make_messages(88, 1 + dice_.below(8), dice_)});
+      FolderModel work{"Work", 88, make_messages(88, 1 + dice_.below(8), dice_)};
+      const std::vector<StoredMessage>& inbox = mailbox_.shown.front().messages;
+      if (dice_.one_in(2)) {
+        work.messages.resize(std::min(work.messages.size(), inbox.size()));
+        for (std::size_t i = 0; i < work.messages.size(); ++i) {
+          work.messages[i].uid = inbox[i].uid;
+          work.messages[i].octets = make_message(inbox[i].uid, 88, false, dice_);
+        }
+      }
+      mailbox_.shown.push_back(std::move(work));
     }
     choices.hide_fetched = dice_.one_in(3);
     choices.unseen_only = dice_.one_in(5);
@@ -316,7 +325,10 @@ class World {
       moved = bridge_->step(now_);
       hold(bridge_->memory_octets() < kMostOctets, "Memory is bounded");
       moved = take_client_output() || moved;
-      while (std::optional<Action> action = bridge_->next_action()) carry_out(*action);
+      while (std::optional<Action> action = bridge_->next_action()) {
+        carry_out(*action);
+        moved = true;
+      }
       moved = move_upstream() || moved;
     }
   }
