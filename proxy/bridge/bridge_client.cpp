@@ -217,7 +217,9 @@ void Bridge::on_quit() {
 /// One folder is done, or lost with all that come behind it.
 void Bridge::finish_update(Updating updating, const std::optional<Failure>& lost) {
   const Update& update = *updating.update;
-  const bool confirmed = update.state() == Update::State::kDone;
+  // What need not be confirmed may have been under way still.
+  const bool confirmed =
+      update.state() == Update::State::kDone || (lost && update.remaining() == 0);
   updating.asked += update.asked();
   if (confirmed) {
     learned_[updating.folder].removed = update.removed();
@@ -228,10 +230,12 @@ void Bridge::finish_update(Updating updating, const std::optional<Failure>& lost
   updating.complaints += update.complaints();
   if (lost) {
     for (const auto& [folder, plan] : updating.next) {
-      updating.asked += Update(plan).asked();
-      updating.remaining += Update(plan).asked();
+      updating.asked += plan.asked();
+      updating.remaining += plan.asked();
+      if (plan.asked() > 0 && !updating.failure) updating.failure = *lost;
     }
     updating.next.clear();
+    if (!updating.failure) updating.complaints += " (" + lost->log_text + ')';
   }
   if (updating.next.empty()) {
     answer_update(updating);

@@ -39,6 +39,8 @@ struct UpdatePlan {
   imap::UidSet shown{};      ///< to be given kShownKeyword
   // NOLINTEND(readability-redundant-member-init)
 
+  /// Messages that must be confirmed.
+  [[nodiscard]] std::uint64_t asked() const { return remove.size() + hide.size() + fetched.size(); }
   [[nodiscard]] bool empty() const {
     return remove.empty() && hide.empty() && fetched.empty() && mark_seen.empty() && shown.empty();
   }
@@ -69,10 +71,8 @@ class Update {
   [[nodiscard]] State state() const;
   [[nodiscard]] const UpdatePlan& plan() const { return plan_; }
   [[nodiscard]] const imap::UidSet& to_remove() const { return plan_.remove; }
-  /// Messages of `remove`, `hide` and `fetched`: what remaining() is a part of.
-  [[nodiscard]] std::uint64_t asked() const {
-    return plan_.remove.size() + plan_.hide.size() + plan_.fetched.size();
-  }
+  /// UpdatePlan::asked(): what remaining() is a part of.
+  [[nodiscard]] std::uint64_t asked() const { return plan_.asked(); }
   /// How many of them are not confirmed. A message that somebody else removed is.
   [[nodiscard]] std::uint64_t remaining() const {
     return not_removed().size() + not_hidden().size() + not_fetched().size();

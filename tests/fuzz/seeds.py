@@ -89,7 +89,9 @@ def session_wire(conversation, schedule):
                   ("P!", b"congested"): b"`g", ("P!", b"flowing"): b"`G", ("drain", b""): b"`d",
                   ("abort", b""): b"`a", ("again", b""): b"`n`P"}
     letters = {b"upstream=starttls": b"s", b"upstream=insecure": b"i", b"mark-seen=retr": b"m",
-               b"read-ahead=0": b"r", b"max-messages=1": b"x", b"cached=60": b"c", b"cached=0": b"e",
+               b"read-ahead=0": b"r", b"folder=INBOX,Work": b"f", b"hide-fetched=yes": b"h",
+               b"newest=1": b"n", b"retain=7": b"d", b"unseen-only=yes": b"u",
+               b"exact-sizes=new": b"y", b"max-messages=1": b"x", b"cached=60": b"c", b"cached=0": b"e",
                b"client=stls": b"lo"}
     conversation = list(conversation)
     yield b"".join(letters.get(word, b"") for mark, text in conversation if mark == "set"
@@ -122,7 +124,7 @@ def main():
     if target == "session_model":
         for seed in range(150):
             choices = random.Random(seed)
-            octets = bytes([seed % 5]) + choices.randbytes(200 + 10 * seed)
+            octets = bytes([seed % 10]) + choices.randbytes(200 + 10 * seed)
             (pathlib.Path(folder) / f"choices_{seed}").write_bytes(octets)
     if target not in WRITERS:
         return

@@ -16,6 +16,9 @@ namespace {
 
 using test::hold;
 
+/// "-" and 16 digits behind the unique-ids of the second folder.
+constexpr std::size_t kFolderSuffix = 17;
+
 std::string capitals(std::string_view text) {
   std::string result(text);
   for (char& octet : result) {
@@ -104,9 +107,16 @@ void SessionWatch::on_answer(std::string_view line) {
   if (verb == "QUIT") check_quit(line);
   if (!line.starts_with("+OK")) return;
   const bool logs_in = verb == "PASS" || verb == "AUTH" || verb.empty();
-  if (logs_in && !(verb == "AUTH" && !answering_.has_argument) && uids_.empty()) want_uidl_ = true;
-  if (verb == "DELE" && uids_.contains(answering_.number)) marked_.insert(uids_[answering_.number]);
-  if (verb == "DELE" && !uids_.contains(answering_.number)) all_may_go_ = true;
+  if (logs_in && !(verb == "AUTH" && !answering_.has_argument) && messages_.empty())
+    want_uidl_ = true;
+  if (verb == "DELE") {
+    const auto message = messages_.find(answering_.number);
+    if (message == messages_.end()) {
+      all_may_go_ = true;
+    } else {
+      marked_.insert(message->second);
+    }
+  }
   if (verb == "RSET") marked_.clear();
   multi_line_ = verb == "RETR" || verb == "TOP" || verb == "CAPA" ||
                 (!answering_.has_argument && (verb == "LIST" || verb == "UIDL" || verb == "AUTH"));
@@ -121,10 +131,12 @@ void SessionWatch::on_multi_line_end() {
   for (std::string line; take_line(text, "\r\n", line);) {
     const std::size_t space = line.find(' ');
     const std::string id = line.substr(space + 1);
-    hold(id.size() == 16 && ids.insert(id).second, "Each message has a unique-id of its own", line);
+    const bool other = id.size() == 16 + kFolderSuffix && id[16] == '-';
+    hold((other || id.size() == 16) && ids.insert(id).second,
+         "Each message has a unique-id of its own", line);
     std::uint32_t uid = 0;
     std::from_chars(id.data(), id.data() + 8, uid, 16);
-    uids_[first_number(line)] = uid;
+    messages_[first_number(line)] = {other ? 1 : 0, uid};
   }
 }
 
@@ -143,6 +155,7 @@ void SessionWatch::on_upstream_command(std::string_view line) {
   const std::size_t space = line.find(' ');
   if (space == std::string_view::npos) return;
   const std::string_view command = line.substr(space + 1);
+  if (command.starts_with("SELECT ")) selected_ = command == "SELECT \"Work\"" ? 1 : 0;
   for (const std::string_view verb : {"UID STORE ", "STORE ", "UID EXPUNGE ", "EXPUNGE"}) {
     if (command.starts_with(verb)) check_change(verb, command.substr(verb.size()));
   }
@@ -150,8 +163,8 @@ void SessionWatch::on_upstream_command(std::string_view line) {
   const std::string_view arguments = command.substr(10);
   const auto uids = imap::UidSet::parse(arguments.substr(0, arguments.find(' ')));
   hold(uids.has_value(), "FETCH names UIDs", std::string(line));
-  fetches_.push_back({std::string(line.substr(0, space)), *uids, arguments.contains("BODY.PEEK[])"),
-                      from_server_.size()});
+  fetches_.push_back({std::string(line.substr(0, space)), selected_, *uids,
+                      arguments.contains("BODY.PEEK[])"), from_server_.size()});
   hold(!arguments.contains("BODY["), "A FETCH sets no flag", std::string(line));
 }
 
@@ -170,17 +183,21 @@ void SessionWatch::check_change(std::string_view verb, std::string_view argument
   hold(verb != "STORE ", "Flags are stored by UID", shown);
   const auto set = imap::UidSet::parse(arguments.substr(0, arguments.find(' ')));
   hold(set.has_value(), "What is changed is named by UID", shown);
-  if (uids_.empty() || all_may_go_) return;
+  if (messages_.empty() || all_may_go_) return;
   if (arguments.contains("-FLAGS.SILENT (\\Deleted)")) {
-    unflagged_.push_back(*set);
+    unflagged_.emplace_back(selected_, *set);
     return;
   }
-  const std::set<std::uint32_t>& allowed = arguments.contains("\\Seen") ? read_ : marked_;
-  for (const auto& [number, uid] : uids_) {
-    const bool was_unflagged = std::ranges::any_of(
-        unflagged_, [&](const imap::UidSet& one) { return one.contains(imap::Uid(uid)); });
-    if (!set->contains(imap::Uid(uid))) continue;
-    hold(allowed.contains(uid) || (verb == "UID STORE " && was_unflagged),
+  if (arguments.contains("$PopShown")) return;
+  const bool of_read = arguments.contains("\\Seen") || arguments.contains("$PopFetched");
+  const std::set<Key>& allowed = of_read ? read_ : marked_;
+  for (const auto& [number, key] : messages_) {
+    const imap::Uid uid(key.second);
+    const bool was_unflagged = std::ranges::any_of(unflagged_, [&](const auto& one) {
+      return one.first == key.first && one.second.contains(uid);
+    });
+    if (key.first != selected_ || !set->contains(uid)) continue;
+    hold(allowed.contains(key) || (verb == "UID STORE " && was_unflagged),
          "Only what was marked is changed", shown);
   }
 }
@@ -191,19 +208,20 @@ bool SessionWatch::answered_ok(const Fetch& fetch) const {
 }
 
 void SessionWatch::check_message() {
-  const auto found = uids_.find(answering_.number);
-  if (found == uids_.end()) return;
+  const auto found = messages_.find(answering_.number);
+  if (found == messages_.end()) return;
+  const auto& [folder, uid] = found->second;
   const bool retr = answering_.verb == "RETR";
   if (retr) read_.insert(found->second);
   hold(std::ranges::any_of(fetches_,
                            [&](const Fetch& fetch) {
-                             return fetch.uids.contains(imap::Uid(found->second)) &&
+                             return fetch.folder == folder && fetch.uids.contains(imap::Uid(uid)) &&
                                     (fetch.whole || !retr) && answered_ok(fetch);
                            }),
        "No final dot without the tagged OK to a FETCH of the message", answering_.verb);
   // A quoted string may hold escaped octets.
   if (!retr || from_server_.contains("] \"") || text_.empty()) return;
-  hold(server_gave(found->second), "A message is what the server sent, and that one", text_);
+  hold(server_gave(uid), "A message is what the server sent, and that one", text_);
 }
 
 /// Whether text_ stands in a FETCH of this UID, which is named before or behind it.

@@ -21,7 +21,8 @@ namespace popbridge::fuzz {
 ///   these octets under that UID;
 /// - something is flagged or expunged before QUIT, or another message than was marked;
 /// - QUIT is answered +OK though the server did not say that anything is gone.
-/// Which UID a message number means it learns from UIDL in Dovecot's form (want_uidl()).
+/// Which folder and UID a message number means it learns from UIDL in Dovecot's form (want_uidl());
+/// the second folder, where there is one, is called Work.
 class SessionWatch {
  public:
   void from_client(std::string_view octets);
@@ -35,6 +36,8 @@ class SessionWatch {
   [[nodiscard]] const std::string& said_by_server() const { return from_server_; }
 
  private:
+  /// A message: 0 for the first folder of the maildrop or 1 for the other one, and its UID.
+  using Key = std::pair<int, std::uint32_t>;
   struct Command {
     std::string verb;  ///< in capitals; empty: a SASL response
     std::uint32_t number = 0;
@@ -43,6 +46,7 @@ class SessionWatch {
   /// A UID FETCH of message parts.
   struct Fetch {
     std::string tag;
+    int folder = 0;
     imap::UidSet uids;
     bool whole = false;
     std::size_t sent_at = 0;  ///< in from_server_
@@ -68,12 +72,14 @@ class SessionWatch {
   std::string from_server_;
   std::string to_server_unread_;
   std::vector<Fetch> fetches_;
-  std::map<std::uint32_t, std::uint32_t> uids_;  ///< by message number
+  int selected_ = 0;
+  std::map<std::uint32_t, Key> messages_;  ///< by message number
   bool want_uidl_ = false;
-  std::set<std::uint32_t> marked_;
-  bool all_may_go_ = false;              ///< something was marked of which we do not know the UID
-  std::vector<imap::UidSet> unflagged_;  ///< of \Deleted, to be flagged again
-  std::set<std::uint32_t> read_;
+  std::set<Key> marked_;
+  bool all_may_go_ = false;  ///< something was marked of which we do not know the UID
+  /// By folder, of \Deleted, to be flagged again.
+  std::vector<std::pair<int, imap::UidSet>> unflagged_;
+  std::set<Key> read_;
   std::size_t quit_at_ = std::string::npos;  ///< in from_server_
 };
 

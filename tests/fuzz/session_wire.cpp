@@ -66,6 +66,13 @@ World world_of(std::string_view letters) {
       settings.index_store = std::make_shared<bridge::test::OneMailbox>(sixty_messages());
     if (letter == 'e') settings.index_store = std::make_shared<bridge::test::OneMailbox>(nullptr);
     if (letter == 'k') settings.upstream_keepalive = std::chrono::seconds(60);
+    if (letter == 'f') settings.mailbox.folders = {"INBOX", "Work"};
+    if (letter == 'h') settings.mailbox.hide_fetched = true;
+    if (letter == 'n') settings.mailbox.newest = 2;
+    if (letter == 'd') settings.mailbox.retain = std::chrono::days(7);
+    if (letter == 'u') settings.mailbox.unseen_only = true;
+    if (letter == 'z') settings.mailbox.max_message_octets = 21;
+    if (letter == 'y') settings.exact_sizes = ExactSizes::kNew;
     if (letter == 't') world.policy.tls_active = true;
     if (letter == 'l') world.policy.cleartext_login = false;
     if (letter == 'o') world.policy.stls_offered = true;

@@ -1,6 +1,8 @@
-// An index store that knows one mailbox, whoever asks.
+// An index store that knows one account, whoever asks: of its INBOX from the beginning.
 #pragma once
 
+#include <map>
+#include <string>
 #include <utility>
 
 #include "bridge/index_store.hpp"
@@ -10,15 +12,19 @@ namespace popbridge::bridge::test {
 
 class OneMailbox final : public IndexStore {
  public:
-  explicit OneMailbox(SnapshotPtr snapshot) : snapshot_(std::move(snapshot)) {}
-  SnapshotPtr find(const MailboxKey&) override { return snapshot_; }
-  void keep(const MailboxKey&, SnapshotPtr snapshot) override { snapshot_ = std::move(snapshot); }
-  void amend(const MailboxKey&, const SnapshotChange& change) override {
-    if (SnapshotPtr next = amended(snapshot_, change)) snapshot_ = std::move(next);
+  /// `inbox` may be null.
+  explicit OneMailbox(SnapshotPtr inbox) { known_["INBOX"] = std::move(inbox); }
+  SnapshotPtr find(const MailboxKey& key) override { return known_[key.folder]; }
+  void keep(const MailboxKey& key, SnapshotPtr snapshot) override {
+    known_[key.folder] = std::move(snapshot);
+  }
+  void amend(const MailboxKey& key, const SnapshotChange& change) override {
+    SnapshotPtr& known = known_[key.folder];
+    if (SnapshotPtr next = amended(known, change)) known = std::move(next);
   }
 
  private:
-  SnapshotPtr snapshot_;
+  std::map<std::string, SnapshotPtr> known_;  ///< by folder
 };
 
 }  // namespace popbridge::bridge::test

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <utility>
 
+#include "bridge/folder_view.hpp"
 #include "imap/uid_set.hpp"
 
 namespace popbridge::bridge::test {
@@ -31,6 +32,14 @@ std::string take_word(std::string_view& text) {
   return word;
 }
 
+/// How long before kToday a date of SEARCH is.
+int days_ago(std::string_view date) {
+  for (int days = 0; days < 1000; ++days) {
+    if (search_date(kToday - std::chrono::days(days)) == date) return days;
+  }
+  return -1;
+}
+
 /// All of the keys must match.
 bool matches(const StoredMessage& message, std::string_view criteria) {
   while (!criteria.empty()) {
@@ -41,6 +50,9 @@ bool matches(const StoredMessage& message, std::string_view criteria) {
     if (key == "UID") matched = in_set(take_word(criteria), message.uid);
     if (key == "KEYWORD") matched = message.keywords.contains(take_word(criteria));
     if (key == "UNKEYWORD") matched = !message.keywords.contains(take_word(criteria));
+    if (key == "UNSEEN") matched = !message.seen;
+    if (key == "SINCE") matched = message.age <= days_ago(take_word(criteria));
+    if (key == "BEFORE") matched = message.age > days_ago(take_word(criteria));
     if (!matched) return false;
   }
   return true;
@@ -68,7 +80,7 @@ std::string_view text_part(std::string_view text, std::string_view arguments, st
 
 }  // namespace
 
-const StoredMessage* MailboxModel::find(std::uint32_t uid) const {
+const StoredMessage* FolderModel::find(std::uint32_t uid) const {
   const auto found = std::ranges::find(messages, uid, &StoredMessage::uid);
   return found == messages.end() ? nullptr : &*found;
 }
@@ -77,9 +89,9 @@ ImapConnection::ImapConnection(MailboxModel& mailbox, Dice& dice) : mailbox_(mai
   out_ = "* OK [" + capabilities(mailbox_) + "] ready\r\n";
 }
 
-bool ImapConnection::gave_whole(std::uint32_t uid) const {
+bool ImapConnection::gave_whole(std::size_t folder, std::uint32_t uid) const {
   return std::ranges::any_of(given_, [&](const GivenMessage& given) {
-    return given.uid == uid && given.ok_end <= taken_;
+    return given.folder == folder && given.uid == uid && given.ok_end <= taken_;
   });
 }
 
@@ -111,24 +123,26 @@ void ImapConnection::answer_fetches() {
     out_ += answer.lines.front();
     answer.lines.erase(answer.lines.begin());
     if (!answer.lines.empty()) continue;
-    for (const std::uint32_t uid : answer.whole) given_.push_back({uid, out_.size()});
+    for (const std::uint32_t uid : answer.whole) {
+      given_.push_back({answer.folder, uid, out_.size()});
+    }
     answers.erase(answers.begin() + static_cast<std::ptrdiff_t>(which));
   }
 }
 
 void ImapConnection::fetch_messages(const Command& command, Fault fault) {
-  FetchAnswer answer;
+  FetchAnswer answer{selected_, {}, {}};
   const std::string_view set =
       std::string_view(command.arguments).substr(0, command.arguments.find(' '));
   const bool one_is_faulty = dice_.one_in(2);
-  for (std::size_t i = 0; i < mailbox_.messages.size(); ++i) {
-    if (!in_set(set, mailbox_.messages[i].uid)) continue;
+  for (std::size_t i = 0; i < messages().size(); ++i) {
+    if (!in_set(set, messages()[i].uid)) continue;
     const Fault here = one_is_faulty && !answer.lines.empty() ? Fault::kNone : fault;
     const std::size_t place = dice_.below(answer.lines.size() + 1);
     answer.lines.insert(answer.lines.begin() + static_cast<std::ptrdiff_t>(place),
                         body_line(i, command.arguments, here));
     if (here == Fault::kNone || here == Fault::kUidLast) {
-      answer.whole.push_back(mailbox_.messages[i].uid);
+      answer.whole.push_back(messages()[i].uid);
     }
   }
   answer.lines.push_back(status_of(command));
@@ -205,7 +219,8 @@ void ImapConnection::handle(const Command& command) {
   const bool whole =
       fault == Fault::kNone || fault == Fault::kUnsolicited || fault == Fault::kUidLast;
   if (whole && command.verb == "UID FETCH" && command.arguments.contains("BODY")) {
-    given_.push_back({static_cast<std::uint32_t>(std::stoul(command.arguments)), out_.size()});
+    given_.push_back(
+        {selected_, static_cast<std::uint32_t>(std::stoul(command.arguments)), out_.size()});
   }
   if (command.verb == "LOGOUT" && end_ == End::kOpen) end_ = End::kClosed;
 }
@@ -224,7 +239,7 @@ std::string ImapConnection::status_of(const Command& command) {
 }
 
 std::string ImapConnection::data_of(const Command& command, Fault fault) {
-  if (command.verb == "SELECT") return select();
+  if (command.verb == "SELECT") return select(command);
   if (command.verb == "UID FETCH") {
     if (command.arguments.contains("BODY")) return fetch(command.arguments, fault);
     return list(std::string_view(command.arguments).substr(0, command.arguments.find(' ')),
@@ -241,9 +256,11 @@ std::string ImapConnection::data_of(const Command& command, Fault fault) {
   return {};
 }
 
-std::string ImapConnection::select() {
-  return "* " + std::to_string(mailbox_.messages.size()) + " EXISTS\r\n* OK [UIDVALIDITY " +
-         std::to_string(mailbox_.uid_validity) +
+std::string ImapConnection::select(const Command& command) {
+  selected_ = command.arguments == "INBOX" ? 0 : 1;
+  const FolderModel& folder = mailbox_.shown.at(selected_);
+  return "* " + std::to_string(folder.messages.size()) + " EXISTS\r\n* OK [UIDVALIDITY " +
+         std::to_string(folder.uid_validity) +
          "] valid\r\n* OK [PERMANENTFLAGS (\\Deleted \\Seen \\*)] kept\r\n" +
          (mailbox_.uid_next == 0
               ? std::string()
@@ -252,8 +269,8 @@ std::string ImapConnection::select() {
 
 std::string ImapConnection::list(std::string_view set, bool sizes) {
   std::string lines;
-  for (std::size_t i = 0; i < mailbox_.messages.size(); ++i) {
-    const StoredMessage& message = mailbox_.messages[i];
+  for (std::size_t i = 0; i < messages().size(); ++i) {
+    const StoredMessage& message = messages()[i];
     if (!in_set(set, message.uid)) continue;
     const std::string begin =
         "* " + std::to_string(i + 1) + " FETCH (UID " + std::to_string(message.uid);
@@ -262,7 +279,8 @@ std::string ImapConnection::list(std::string_view set, bool sizes) {
       continue;
     }
     // Sizes are what servers lie about most.
-    const std::size_t size = message.octets.size() + (dice_.one_in(8) ? 3 : 0);
+    const std::size_t size =
+        message.octets.size() + (mailbox_.sizes_lie && dice_.one_in(8) ? 3 : 0);
     lines += begin + " RFC822.SIZE " + std::to_string(size) + " FLAGS (" +
              (message.deleted ? "\\Deleted" : "") + "))\r\n";
   }
@@ -272,12 +290,12 @@ std::string ImapConnection::list(std::string_view set, bool sizes) {
 std::string ImapConnection::fetch(const std::string& arguments, Fault fault) {
   const auto uid = static_cast<std::uint32_t>(std::stoul(arguments));
   std::string lines;
-  for (std::size_t i = 0; i < mailbox_.messages.size(); ++i) {
-    const bool wanted = (mailbox_.messages[i].uid == uid) != (fault == Fault::kOtherMessage);
+  for (std::size_t i = 0; i < messages().size(); ++i) {
+    const bool wanted = (messages()[i].uid == uid) != (fault == Fault::kOtherMessage);
     if (wanted) lines += body_line(i, arguments, fault);
     if (wanted && fault == Fault::kOtherMessage) {
       // Whole all the same, and named: whoever asks for that one too may take it.
-      if (arguments.contains("[]")) given_.push_back({mailbox_.messages[i].uid, out_.size()});
+      if (arguments.contains("[]")) given_.push_back({selected_, messages()[i].uid, out_.size()});
       break;
     }
   }
@@ -286,7 +304,7 @@ std::string ImapConnection::fetch(const std::string& arguments, Fault fault) {
 
 std::string ImapConnection::body_line(std::size_t index, const std::string& arguments,
                                       Fault fault) {
-  const StoredMessage& message = mailbox_.messages[index];
+  const StoredMessage& message = messages()[index];
   const std::string uid = "UID " + std::to_string(message.uid);
   const std::string_view header = header_of(message.octets);
   const auto part = [&](const std::string& name, std::string_view octets) {
@@ -320,7 +338,7 @@ std::string ImapConnection::search(const Command& command) {
   const bool extended = command.arguments.starts_with("RETURN (ALL) ");
   const std::string criteria = command.arguments.substr(extended ? 13 : 0);
   imap::UidSet found;
-  for (const StoredMessage& message : mailbox_.messages) {
+  for (const StoredMessage& message : messages()) {
     if (matches(message, criteria)) found.add(imap::Uid(message.uid));
   }
   if (extended) {
@@ -328,7 +346,7 @@ std::string ImapConnection::search(const Command& command) {
            (found.empty() ? "" : " ALL " + found.text()) + "\r\n";
   }
   std::string line = "* SEARCH";
-  for (const StoredMessage& message : mailbox_.messages) {
+  for (const StoredMessage& message : messages()) {
     if (found.contains(imap::Uid(message.uid))) line += ' ' + std::to_string(message.uid);
   }
   return line + "\r\n";
@@ -339,7 +357,7 @@ void ImapConnection::store(const std::string& arguments) {
   const bool value = arguments.contains('+');
   const std::size_t open = arguments.find('(') + 1;
   const std::string flag = arguments.substr(open, arguments.find(')') - open);
-  for (StoredMessage& message : mailbox_.messages) {
+  for (StoredMessage& message : messages()) {
     if (!in_set(set, message.uid)) continue;
     if (flag == "\\Seen") {
       message.seen = value;
@@ -372,8 +390,8 @@ std::string ImapConnection::transfer(const Command& command) {
   if (folder == mailbox_.folders.end()) return {};
   const std::string set = command.arguments.substr(0, command.arguments.find(' '));
   std::string lines;
-  for (std::size_t i = 0; i < mailbox_.messages.size();) {
-    const StoredMessage& message = mailbox_.messages[i];
+  for (std::size_t i = 0; i < messages().size();) {
+    const StoredMessage& message = messages()[i];
     const bool wanted = in_set(set, message.uid);
     if (wanted) folder->second.push_back(message);
     if (!wanted || command.verb == "UID COPY") {
@@ -381,21 +399,21 @@ std::string ImapConnection::transfer(const Command& command) {
       continue;
     }
     lines += "* " + std::to_string(i + 1) + " EXPUNGE\r\n";
-    mailbox_.messages.erase(mailbox_.messages.begin() + static_cast<std::ptrdiff_t>(i));
+    messages().erase(messages().begin() + static_cast<std::ptrdiff_t>(i));
   }
   return lines;
 }
 
 std::string ImapConnection::expunge(std::string_view set) {
   std::string lines;
-  for (std::size_t i = 0; i < mailbox_.messages.size();) {
-    const StoredMessage& message = mailbox_.messages[i];
+  for (std::size_t i = 0; i < messages().size();) {
+    const StoredMessage& message = messages()[i];
     if (!message.deleted || !in_set(set, message.uid)) {
       ++i;
       continue;
     }
     lines += "* " + std::to_string(i + 1) + " EXPUNGE\r\n";
-    mailbox_.messages.erase(mailbox_.messages.begin() + static_cast<std::ptrdiff_t>(i));
+    messages().erase(messages().begin() + static_cast<std::ptrdiff_t>(i));
   }
   return lines;
 }

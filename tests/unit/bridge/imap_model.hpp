@@ -1,6 +1,7 @@
 // A small IMAP server in memory, with faults.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -19,16 +20,29 @@ struct StoredMessage {
   bool deleted = false;
   bool seen = false;
   std::set<std::string> keywords = {};
+  int age = 0;  ///< days before kToday
+};
+
+/// The day on which all happens.
+inline constexpr std::chrono::sys_days kToday = std::chrono::year(2026) / 11 / 26;
+
+/// A folder that can be selected.
+struct FolderModel {
+  std::string name;
+  std::uint32_t uid_validity;
+  std::vector<StoredMessage> messages = {};  ///< UIDs ascend
+
+  [[nodiscard]] const StoredMessage* find(std::uint32_t uid) const;
 };
 
 /// The mailbox, which outlives connections. Its only user is "alice" with the
 /// password "secret".
 struct MailboxModel {
-  std::uint32_t uid_validity = 77;
-  std::vector<StoredMessage> messages;  ///< UIDs ascend
+  std::vector<FolderModel> shown = {{"INBOX", 77}};
   bool uid_plus = true;
   bool esearch = true;
   bool move = false;
+  bool sizes_lie = true;
   /// Other folders, by name, and what was moved or copied there.
   std::map<std::string, std::vector<StoredMessage>> folders = {};
   std::string trash_folder = {};  ///< which of them has the attribute
@@ -40,13 +54,12 @@ struct MailboxModel {
   unsigned faults = 0;
   unsigned logins_refused = 0;  ///< with AUTHENTICATIONFAILED, for a wrong password
   unsigned changes = 0;         ///< commands received that change something
-
-  [[nodiscard]] const StoredMessage* find(std::uint32_t uid) const;
 };
 
 /// What a FETCH of a message's text gave; the tagged OK of a faultless one ends
 /// at `ok_end`.
 struct GivenMessage {
+  std::size_t folder;
   std::uint32_t uid;
   std::size_t ok_end;
 };
@@ -66,7 +79,7 @@ class ImapConnection {
   [[nodiscard]] End end() const { return end_; }
   /// A faultless answer to a FETCH of this message's text was taken to its last
   /// octet.
-  [[nodiscard]] bool gave_whole(std::uint32_t uid) const;
+  [[nodiscard]] bool gave_whole(std::size_t folder, std::uint32_t uid) const;
 
  private:
   enum class Fault {
@@ -93,6 +106,7 @@ class ImapConnection {
 
   /// What is still to be sent in answer to one FETCH of messages: its lines, the tagged one last.
   struct FetchAnswer {
+    std::size_t folder;
     std::vector<std::string> lines;
     std::vector<std::uint32_t> whole;
   };
@@ -103,7 +117,10 @@ class ImapConnection {
   [[nodiscard]] Fault choose_fault(const Command& command);
   [[nodiscard]] std::string data_of(const Command& command, Fault fault);
   [[nodiscard]] std::string status_of(const Command& command);
-  [[nodiscard]] std::string select();
+  [[nodiscard]] std::string select(const Command& command);
+  [[nodiscard]] std::vector<StoredMessage>& messages() {
+    return mailbox_.shown[selected_].messages;
+  }
   [[nodiscard]] std::string list(std::string_view set, bool sizes);
   [[nodiscard]] std::string fetch(const std::string& arguments, Fault fault);
   [[nodiscard]] std::string body_line(std::size_t index, const std::string& arguments, Fault fault);
@@ -120,6 +137,7 @@ class ImapConnection {
 
   MailboxModel& mailbox_;
   Dice& dice_;
+  std::size_t selected_ = 0;  ///< of MailboxModel::shown
   std::string in_;
   std::string out_;
   std::size_t taken_ = 0;

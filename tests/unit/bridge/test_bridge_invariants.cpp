@@ -12,7 +12,7 @@ TEST_CASE(
     "asked") {
   for (std::uint32_t seed = 1; seed <= 1000; ++seed) {
     INFO("seed " << seed);
-    REQUIRE_NOTHROW(play_world(Dice(seed), 0));
+    REQUIRE_NOTHROW(play_world(Dice(seed), 0, false));
   }
 }
 
@@ -20,7 +20,16 @@ TEST_CASE("Whatever the server does, no mail is lost and nothing untrue is said"
   for (const std::size_t fault_every : {2, 4, 10}) {
     for (std::uint32_t seed = 1; seed <= 2000; ++seed) {
       INFO("one answer in " << fault_every << " is faulty, seed " << seed);
-      REQUIRE_NOTHROW(play_world(Dice(seed), fault_every));
+      REQUIRE_NOTHROW(play_world(Dice(seed), fault_every, false));
+    }
+  }
+}
+
+TEST_CASE("Two folders, and what is shown of them: each message is its own folder's") {
+  for (const std::size_t fault_every : {0, 3, 10}) {
+    for (std::uint32_t seed = 1; seed <= 600; ++seed) {
+      INFO("one answer in " << fault_every << " is faulty, seed " << seed);
+      REQUIRE_NOTHROW(play_world(Dice(seed), fault_every, true));
     }
   }
 }

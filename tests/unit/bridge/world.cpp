@@ -4,6 +4,8 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <cstdio>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -14,6 +16,7 @@
 
 #include "bridge/bridge.hpp"
 #include "bridge/overloaded.hpp"
+#include "bridge/unique_id_format.hpp"
 #include "support/hold.hpp"
 #include "support/one_mailbox.hpp"
 #include "unit/bridge/client_model.hpp"
@@ -73,7 +76,7 @@ void read_in_order(std::vector<Exchange>& script, Dice& dice) {
 
 /// As an earlier session saw a server that shows the newest messages only: as many have gone since
 /// as have come back in front.
-SnapshotPtr make_capped(const MailboxModel& mailbox, Dice& dice) {
+SnapshotPtr make_capped(const FolderModel& mailbox, Dice& dice) {
   auto snapshot = std::make_shared<MailboxSnapshot>(mailbox.uid_validity);
   std::size_t back = 1 + dice.below(3);  // and what is before the first one seen then
   std::size_t gone = back;
@@ -97,7 +100,7 @@ SnapshotPtr make_capped(const MailboxModel& mailbox, Dice& dice) {
 
 /// As an earlier session left it: without the newest messages, with some that have gone since; or
 /// of another generation.
-std::shared_ptr<IndexStore> make_store(const MailboxModel& mailbox, Dice& dice) {
+std::shared_ptr<IndexStore> make_store(const FolderModel& mailbox, Dice& dice) {
   if (dice.one_in(4)) return std::make_shared<OneMailbox>(make_capped(mailbox, dice));
   const std::uint32_t generation = mailbox.uid_validity + (dice.one_in(10) ? 1 : 0);
   const std::size_t newest = mailbox.messages.size() - (dice.one_in(2) ? dice.below(5) : 0);
@@ -114,12 +117,25 @@ std::shared_ptr<IndexStore> make_store(const MailboxModel& mailbox, Dice& dice) 
   return std::make_shared<OneMailbox>(snapshot);
 }
 
-std::vector<Exchange> make_script(Dice& dice) {
+/// A few in order here, a few there, so that what is read ahead is not what comes next.
+void read_in_runs(std::vector<Exchange>& script, Dice& dice) {
+  for (std::size_t runs = 2 + dice.below(5); runs > 0; --runs) {
+    auto number = static_cast<std::uint32_t>(1 + dice.below(12));
+    for (std::size_t count = 1 + dice.below(4); count > 0; --count) {
+      script.push_back({.verb = "RETR", .number = number++});
+    }
+    if (dice.one_in(3)) script.push_back({.verb = "DELE", .number = number - 1});
+  }
+}
+
+std::vector<Exchange> make_script(Dice& dice, bool with_views) {
   std::vector<Exchange> script = {{.verb = "USER alice"},
                                   {.verb = dice.one_in(15) ? "PASS wrong" : "PASS secret"},
                                   {.verb = "UIDL"}};
-  if (dice.one_in(2)) {
-    read_in_order(script, dice);
+  const bool runs = with_views && dice.one_in(2);
+  if (runs) read_in_runs(script, dice);
+  if (runs || dice.one_in(2)) {
+    if (!runs) read_in_order(script, dice);
     if (!dice.one_in(6)) script.push_back({.verb = "QUIT"});
     return script;
   }
@@ -129,7 +145,7 @@ std::vector<Exchange> make_script(Dice& dice) {
     Exchange exchange{.verb = kVerbs[dice.below(kVerbs.size())]};
     const bool numbered = exchange.verb == "DELE" || exchange.verb == "RETR" ||
                           exchange.verb == "TOP" || (exchange.verb == "LIST" && dice.one_in(2));
-    if (numbered) exchange.number = 1 + static_cast<std::uint32_t>(dice.below(6));
+    if (numbered) exchange.number = 1 + static_cast<std::uint32_t>(dice.below(with_views ? 12 : 6));
     if (exchange.verb == "TOP") exchange.lines = static_cast<std::uint32_t>(dice.below(40));
     script.push_back(exchange);
   }
@@ -137,22 +153,28 @@ std::vector<Exchange> make_script(Dice& dice) {
   return script;
 }
 
+/// A message: which folder of MailboxModel::shown, and its UID.
+using Key = std::pair<std::size_t, std::uint32_t>;
+
 class World {
  public:
-  World(Dice dice, std::size_t fault_every) : dice_(dice), client_(make_script(dice_)) {
+  World(Dice dice, std::size_t fault_every, bool with_views)
+      : with_views_(with_views), dice_(dice), client_(make_script(dice_, with_views)) {
+    FolderModel& inbox = mailbox_.shown.front();
     mailbox_.fault_every = fault_every;
     mailbox_.uid_plus = !dice_.one_in(3);
     mailbox_.esearch = dice_.one_in(2);
     mailbox_.uid_last = dice_.one_in(4);
     const bool cached = dice_.one_in(4);
-    mailbox_.messages = make_messages(
-        mailbox_.uid_validity, dice_.below(dice_.one_in(2) ? 7 : 14) + (cached ? 55 : 0), dice_);
+    inbox.messages = make_messages(
+        inbox.uid_validity, dice_.below(dice_.one_in(2) ? 7 : 14) + (cached ? 55 : 0), dice_);
     if (dice_.one_in(2)) mailbox_.uid_next = 1000;  // more than any that is given
-    before_ = mailbox_.messages;
     settings_.read_ahead_octets = dice_.one_in(4) ? 0 : std::uint64_t{500} << dice_.below(12);
-    if (cached) settings_.index_store = make_store(mailbox_, dice_);
+    if (cached) settings_.index_store = make_store(inbox, dice_);
     settings_.mailbox.mark_seen = dice_.one_in(2) ? MarkSeen::kRetr : MarkSeen::kNever;
     choose_delete_mode();
+    if (with_views) choose_view();
+    first_ = before_ = mailbox_.shown;
     bridge_.emplace(settings_, read_ahead_, popbridge::pop3::Policy{.cleartext_login = true}, now_);
   }
 
@@ -189,6 +211,42 @@ class World {
     if (!target_.empty() && is_there) mailbox_.folders[target_];
   }
 
+  /// What the login is shown, of one folder or two in which the same UIDs are different messages.
+  void choose_view() {
+    MailboxChoices& choices = settings_.mailbox;
+    if (dice_.one_in(2)) {
+      choices.folders.emplace_back("Work");
+      FolderModel work{"Work", 88, make_messages(88, 1 + dice_.below(8), dice_)};
+      const std::vector<StoredMessage>& inbox = mailbox_.shown.front().messages;
+      if (dice_.one_in(2)) {
+        work.messages.resize(std::min(work.messages.size(), inbox.size()));
+        for (std::size_t i = 0; i < work.messages.size(); ++i) {
+          work.messages[i].uid = inbox[i].uid;
+          work.messages[i].octets = make_message(inbox[i].uid, 88, false, dice_);
+        }
+      }
+      mailbox_.shown.push_back(std::move(work));
+    }
+    choices.hide_fetched = dice_.one_in(3);
+    choices.unseen_only = dice_.one_in(5);
+    if (dice_.one_in(4)) choices.newest = 1 + static_cast<std::uint32_t>(dice_.below(5));
+    if (dice_.one_in(5)) choices.max_age = std::chrono::days(1 + dice_.below(20));
+    if (removes() && dice_.one_in(3)) choices.retain = std::chrono::days(1 + dice_.below(15));
+    if (dice_.one_in(5)) {
+      choices.max_message_octets = 50 + dice_.below(400);
+      mailbox_.sizes_lie = false;  // or nobody knows what is shown
+    }
+    for (FolderModel& folder : mailbox_.shown) {
+      for (StoredMessage& message : folder.messages) {
+        message.age = static_cast<int>(dice_.below(30));
+        message.seen = dice_.one_in(4);
+        for (const char* const keyword : {kHiddenKeyword, kShownKeyword, kFetchedKeyword}) {
+          if (dice_.one_in(6)) message.keywords.insert(keyword);
+        }
+      }
+    }
+  }
+
   void run() {
     const bool pipelined = dice_.one_in(2);
     bool vanishes = dice_.one_in(8);
@@ -199,11 +257,15 @@ class World {
       happen();
       if (closed_) break;
       if (vanishes && dice_.one_in(6)) {
-        for (const std::uint32_t uid : listed_) marked_.insert(uid);  // QUIT may be running
+        expect_anything();
         bridge_->client_lost("client-lost");
         vanishes = false;
       } else if (client_.has_more() && (pipelined || !client_.awaiting_answer())) {
-        bridge_->client().feed(client_.next_line());
+        std::string lines = client_.next_line();
+        while (with_views_ && pipelined && client_.has_more() && !dice_.one_in(4)) {
+          lines += client_.next_line();
+        }
+        bridge_->client().feed(lines);
       } else if (!client_.awaiting_answer() && dice_.one_in(2)) {
         bridge_->client().client_closed();
       } else {
@@ -216,7 +278,7 @@ class World {
     check_end();
   }
 
-  [[nodiscard]] bool faultless() const { return mailbox_.faults == 0 && generation_ == 77; }
+  [[nodiscard]] bool faultless() const { return mailbox_.faults == 0 && rebuilt_.empty(); }
 
  private:
   static constexpr std::size_t kMaxTurns = 1000;
@@ -225,6 +287,12 @@ class World {
   static constexpr std::uint64_t kReadAheadBudget = 700'000;
   /// Of the bridge: the longest message, as it came and as it goes out, and what is read ahead.
   static constexpr std::size_t kMostOctets = 4 << 20;
+
+  /// QUIT may be running, and its answer and those before it be lost.
+  void expect_anything() {
+    marked_.insert(listed_.begin(), listed_.end());
+    retrieved_.insert(listed_.begin(), listed_.end());
+  }
 
   // Now and then: what a session sees of its client's socket and of the process.
   void happen() {
@@ -235,7 +303,7 @@ class World {
         bridge_->drain();
         break;
       case 1:
-        for (const std::uint32_t uid : listed_) marked_.insert(uid);  // QUIT may be running
+        expect_anything();
         ++mailbox_.faults;
         bridge_->abort("aborted");
         break;
@@ -257,7 +325,10 @@ class World {
       moved = bridge_->step(now_);
       hold(bridge_->memory_octets() < kMostOctets, "Memory is bounded");
       moved = take_client_output() || moved;
-      while (std::optional<Action> action = bridge_->next_action()) carry_out(*action);
+      while (std::optional<Action> action = bridge_->next_action()) {
+        carry_out(*action);
+        moved = true;
+      }
       moved = move_upstream() || moved;
     }
   }
@@ -302,12 +373,16 @@ class World {
     // The mailbox may have been rebuilt while nobody looked: other mails under
     // the same UIDs.
     if (logged_in_ && dice_.one_in(6)) {
-      mailbox_.uid_validity = ++generation_;
-      mailbox_.messages = make_messages(generation_, dice_.below(7), dice_);
-      before_ = mailbox_.messages;
+      const std::size_t which = mailbox_.shown.size() == 1 ? 0 : dice_.below(mailbox_.shown.size());
+      FolderModel& folder = mailbox_.shown[which];
+      rebuilt_.emplace(which, folder);
+      folder.uid_validity = ++generation_;
+      folder.messages = make_messages(generation_, dice_.below(7), dice_);
+      before_[which] = folder;
     }
     connection_.emplace(mailbox_, dice_);
-    bridge_->upstream_connected(std::string(1, static_cast<char>('A' + connections_++ % 26)), {});
+    bridge_->upstream_connected(std::string(1, static_cast<char>('A' + connections_++ % 26)),
+                                kToday);
   }
 
   void send_upstream(std::string_view octets) {
@@ -363,14 +438,48 @@ class World {
   void note_fetched() {
     end_seen_ = false;
     if (!connection_) return;
-    for (const StoredMessage& message : before_) {
-      if (connection_->gave_whole(message.uid)) fetched_.insert(message.uid);
+    for (std::size_t folder = 0; folder < before_.size(); ++folder) {
+      for (const StoredMessage& message : before_[folder].messages) {
+        if (connection_->gave_whole(folder, message.uid)) fetched_.emplace(folder, message.uid);
+      }
     }
   }
 
-  [[nodiscard]] std::uint32_t uid_of(std::uint32_t number) const { return listed_.at(number - 1); }
-  [[nodiscard]] const StoredMessage& original(std::uint32_t uid) const {
-    return *std::ranges::find(original_, uid, &StoredMessage::uid);
+  [[nodiscard]] Key key_of(std::uint32_t number) const { return listed_.at(number - 1); }
+  [[nodiscard]] const StoredMessage& original(const Key& key) const {
+    return *original_[key.first].find(key.second);
+  }
+  [[nodiscard]] bool is_young(const StoredMessage& message) const {
+    const auto retain = settings_.mailbox.retain.count();
+    return retain > 0 && message.age <= retain + 1;
+  }
+  /// Hidden by an earlier session, and old enough now.
+  [[nodiscard]] bool is_expired(const StoredMessage& message) const {
+    return settings_.mailbox.retain.count() > 0 && message.keywords.contains(kHiddenKeyword) &&
+           !is_young(message);
+  }
+
+  /// Of a folder, by the choices; a plain reading of what the flags say.
+  [[nodiscard]] std::vector<std::uint32_t> shown_of(const FolderModel& folder) const {
+    const MailboxChoices& choices = settings_.mailbox;
+    std::vector<const StoredMessage*> shown;
+    for (const StoredMessage& message : folder.messages) {
+      const auto has = [&](const char* keyword) { return message.keywords.contains(keyword); };
+      const bool hides = choices.delete_mode == DeleteMode::kHide || choices.retain.count() > 0;
+      if (message.deleted || (hides && has(kHiddenKeyword))) continue;
+      if (choices.hide_fetched && has(kFetchedKeyword)) continue;
+      if (choices.unseen_only && message.seen) continue;
+      if (choices.max_age.count() > 0 && message.age > choices.max_age.count()) continue;
+      const std::uint64_t most = choices.max_message_octets;
+      if (most > 0 && message.octets.size() > most) continue;
+      shown.push_back(&message);
+    }
+    std::vector<std::uint32_t> uids;
+    for (std::size_t i = 0; i < shown.size(); ++i) {
+      const bool among_newest = choices.newest == 0 || shown.size() - i <= choices.newest;
+      if (among_newest || shown[i]->keywords.contains(kShownKeyword)) uids.push_back(shown[i]->uid);
+    }
+    return uids;
   }
 
   void check(const Exchange& exchange) {
@@ -388,62 +497,79 @@ class World {
     if (exchange.verb.starts_with("PASS")) check_login();
     if (exchange.verb == "UIDL" && listed_.empty()) note_listing(exchange.text);
     if (exchange.verb == "RETR" || exchange.verb == "TOP") check_message(exchange);
-    if (exchange.verb == "DELE") marked_.insert(uid_of(exchange.number));
+    if (exchange.verb == "RETR") retrieved_.insert(key_of(exchange.number));
+    if (exchange.verb == "DELE") marked_.insert(key_of(exchange.number));
     if (exchange.verb == "RSET") marked_.clear();
     if (exchange.verb == "QUIT") check_quit();
   }
 
   [[nodiscard]] bool refusal_was_due(const Exchange& exchange) const {
-    if (exchange.verb == "QUIT") return moves() && target_.empty() && !marked_.empty();
+    if (exchange.verb == "QUIT") {
+      return moves() && target_.empty() && !(marked_.empty() && retrieved_.empty());
+    }
     if (exchange.number == 0) return false;
-    return exchange.number > listed_.size() || marked_.contains(uid_of(exchange.number));
+    return exchange.number > listed_.size() || marked_.contains(key_of(exchange.number));
   }
 
   void check_login() {
     logged_in_ = true;
     hold(mailbox_.logins_refused == 0, "Nobody is let in whom the server refused");
-    original_ = mailbox_.messages;
+    original_ = mailbox_.shown;
   }
 
   void note_listing(const std::string& text) {
-    for (const StoredMessage& message : original_) {
-      if (!message.deleted) listed_.push_back(message.uid);
+    std::string expected;
+    for (std::size_t folder = 0; folder < original_.size(); ++folder) {
+      for (const std::uint32_t uid : shown_of(original_[folder])) {
+        listed_.emplace_back(folder, uid);
+        std::array<char, 40> line{};
+        std::snprintf(line.data(), line.size(), "%zu %08x%08x", listed_.size(), uid,
+                      original_[folder].uid_validity);
+        expected += line.data() + (folder > 0 ? folder_suffix("Work") : "") + "\r\n";
+      }
     }
-    hold(static_cast<std::size_t>(std::ranges::count(text, '\n')) == listed_.size(),
-         "UIDL shows every message that is not flagged deleted, and no other", text);
+    hold(text == expected, "UIDL shows every message that is to be shown, and no other",
+         text + "instead of\n" + expected);
   }
 
   // The final dot is there: the message is whole, it is the one asked for, and
   // the server had said so to the last octet of its tagged OK.
   void check_message(const Exchange& exchange) {
-    const std::uint32_t uid = uid_of(exchange.number);
-    hold(exchange.text == as_pop3(original(uid).octets, exchange.lines),
+    const Key key = key_of(exchange.number);
+    hold(exchange.text == as_pop3(original(key).octets, exchange.lines),
          "With the final dot the message is whole, and the one asked for", exchange.line());
-    hold(fetched_.contains(uid) || (connection_ && connection_->gave_whole(uid)),
+    hold(fetched_.contains(key) || (connection_ && connection_->gave_whole(key.first, key.second)),
          "No final dot before the server said OK to the whole message", exchange.line());
   }
 
+  /// What the session has left of a message, in the generation in which it was.
+  [[nodiscard]] const StoredMessage* left(const Key& key) const {
+    const auto rebuilt = rebuilt_.find(key.first);
+    const FolderModel& folder =
+        rebuilt == rebuilt_.end() ? mailbox_.shown[key.first] : rebuilt->second;
+    return folder.find(key.second);
+  }
+
   void check_quit() {
-    if (!logged_in_ || marked_.empty()) return;
-    if (settings_.mailbox.delete_mode == DeleteMode::kIgnore) return;
-    hold(generation_ == 77, "In another generation of the mailbox nothing is deleted");
-    for (const std::uint32_t uid : marked_) {
-      const StoredMessage* const message = mailbox_.find(uid);
-      switch (settings_.mailbox.delete_mode) {
-        case DeleteMode::kExpunge:
-        case DeleteMode::kTrash:
-        case DeleteMode::kMove:
-          hold(message == nullptr, "+OK to QUIT means that all that was marked is gone");
-          break;
-        case DeleteMode::kFlag:
-          hold(message != nullptr && message->deleted, "+OK means that all is flagged");
-          break;
-        case DeleteMode::kHide:
-          hold(message != nullptr && message->keywords.contains(kHiddenKeyword),
-               "+OK means that all is hidden");
-          break;
-        case DeleteMode::kIgnore:
-          break;
+    if (!logged_in_) return;
+    const DeleteMode mode = settings_.mailbox.delete_mode;
+    for (const Key& key : retrieved_) {
+      const bool deleted = marked_.contains(key) && mode != DeleteMode::kIgnore;
+      if (!settings_.mailbox.hide_fetched || deleted) continue;
+      const StoredMessage* const message = left(key);
+      hold(message != nullptr && message->keywords.contains(kFetchedKeyword),
+           "+OK to QUIT means that all that was fetched is marked as such");
+    }
+    if (mode == DeleteMode::kIgnore) return;
+    for (const Key& key : marked_) {
+      const StoredMessage* const message = left(key);
+      if (mode == DeleteMode::kHide || (removes() && is_young(original(key)))) {
+        hold(message != nullptr && message->keywords.contains(kHiddenKeyword),
+             "+OK means that all is hidden");
+      } else if (mode == DeleteMode::kFlag) {
+        hold(message != nullptr && message->deleted, "+OK means that all is flagged");
+      } else {
+        hold(message == nullptr, "+OK to QUIT means that all that was marked is gone");
       }
     }
   }
@@ -456,22 +582,71 @@ class World {
     return moves() || settings_.mailbox.delete_mode == DeleteMode::kExpunge;
   }
 
+  /// A message of the generation at login may leave its folder.
+  [[nodiscard]] bool may_leave(std::size_t folder, const StoredMessage& message) const {
+    if (!removes()) return false;
+    if (is_expired(message)) return true;
+    return marked_.contains({folder, message.uid}) && !is_young(message);
+  }
+
   // What left the mailbox is in the other one, and nothing else ever came there.
   void check_moved() const {
+    std::set<std::string> may_move;
+    for (std::size_t folder = 0; folder < first_.size(); ++folder) {
+      for (const StoredMessage& message : first_[folder].messages) {
+        if (moves() && may_leave(folder, message)) may_move.insert(message.octets);
+      }
+    }
     for (const auto& [name, messages] : mailbox_.folders) {
       for (const StoredMessage& message : messages) {
-        hold(name == target_ && marked_.contains(message.uid),
+        hold(name == target_ && may_move.contains(message.octets),
              "Only what was marked is moved, and only whither it shall be");
       }
     }
-    if (!moves() || generation_ != 77) return;
-    for (const StoredMessage& message : before_) {
-      if (mailbox_.find(message.uid) != nullptr) continue;
-      const auto folder = mailbox_.folders.find(target_);
-      hold(folder != mailbox_.folders.end() &&
-               std::ranges::find(folder->second, message.octets, &StoredMessage::octets) !=
-                   folder->second.end(),
-           "What is moved is never lost", "UID " + std::to_string(message.uid));
+    for (std::size_t folder = 0; moves() && folder < before_.size(); ++folder) {
+      if (rebuilt_.contains(folder)) continue;
+      for (const StoredMessage& message : before_[folder].messages) {
+        if (mailbox_.shown[folder].find(message.uid) != nullptr) continue;
+        const auto target = mailbox_.folders.find(target_);
+        hold(target != mailbox_.folders.end() &&
+                 std::ranges::find(target->second, message.octets, &StoredMessage::octets) !=
+                     target->second.end(),
+             "What is moved is never lost", "UID " + std::to_string(message.uid));
+      }
+    }
+  }
+
+  /// Keywords that the session may have given a message of the generation at login.
+  [[nodiscard]] std::set<std::string> due_keywords(const Key& key,
+                                                   const StoredMessage& message) const {
+    const MailboxChoices& choices = settings_.mailbox;
+    std::set<std::string> due;
+    const bool hides = choices.delete_mode == DeleteMode::kHide;
+    const bool marked = marked_.contains(key);
+    if (marked && (hides || (removes() && is_young(message)))) due.insert(kHiddenKeyword);
+    if (choices.hide_fetched && retrieved_.contains(key)) due.insert(kFetchedKeyword);
+    if (choices.newest > 0 && !message.deleted) due.insert(kShownKeyword);
+    return due;
+  }
+
+  void check_marks(const Key& key, const StoredMessage& then, const StoredMessage& now) const {
+    const std::string shown = "UID " + std::to_string(key.second);
+    const bool rebuilt = rebuilt_.contains(key.first);
+    const bool quiet = rebuilt || mailbox_.changes == 0;
+    const auto due = quiet ? std::set<std::string>() : due_keywords(key, then);
+    for (const std::string& keyword : now.keywords) {
+      hold(then.keywords.contains(keyword) || due.contains(keyword),
+           "Only what is due gets a keyword", shown + ' ' + keyword);
+    }
+    hold(std::ranges::includes(now.keywords, then.keywords), "Keywords of others stay", shown);
+    if (now.seen != then.seen) {
+      hold(!quiet && settings_.mailbox.mark_seen == MarkSeen::kRetr && retrieved_.contains(key),
+           "Only what was read is marked as seen", shown);
+    }
+    if (quiet) hold(now.deleted == then.deleted, "Nothing is flagged without QUIT", shown);
+    const bool flags = settings_.mailbox.delete_mode == DeleteMode::kFlag && marked_.contains(key);
+    if (faultless() && !flags && !may_leave(key.first, then)) {
+      hold(now.deleted == then.deleted, "Nothing is flagged that shall not be", shown);
     }
   }
 
@@ -479,43 +654,37 @@ class World {
     hold(bridge_->over(), "The session is over");
     hold(read_ahead_.free_octets() == kReadAheadBudget, "What was read ahead is given back");
     check_moved();
-    for (const StoredMessage& message : before_) {
-      const StoredMessage* now = mailbox_.find(message.uid);
-      const bool may_go = generation_ == 77 && marked_.contains(message.uid);
-      const std::string shown = "UID " + std::to_string(message.uid);
-      if (!may_go || !removes()) hold(now != nullptr, "Only what was marked is deleted", shown);
-      if (now == nullptr) continue;
-      hold(may_go || now->keywords == message.keywords, "Only what was marked is hidden", shown);
-      if (!removes() && settings_.mailbox.delete_mode != DeleteMode::kFlag && faultless()) {
-        hold(now->deleted == message.deleted, "Nothing is flagged that shall not be", shown);
+    for (std::size_t folder = 0; folder < before_.size(); ++folder) {
+      for (const StoredMessage& then : before_[folder].messages) {
+        const StoredMessage* const now = mailbox_.shown[folder].find(then.uid);
+        const bool may_go =
+            mailbox_.changes > 0 && !rebuilt_.contains(folder) && may_leave(folder, then);
+        hold(now != nullptr || may_go, "Only what was marked is deleted",
+             "UID " + std::to_string(then.uid));
+        if (now != nullptr) check_marks({folder, then.uid}, then, *now);
       }
-      if (!may_go && faultless()) {
-        hold(now->deleted == message.deleted, "Flags of others stay as they were", shown);
-      }
-      if (may_go && mailbox_.changes == 0) {
-        hold(!now->deleted, "Nothing is flagged without QUIT", shown);
-      }
-    }
-    if (mailbox_.changes == 0) {
-      hold(mailbox_.messages.size() == before_.size(), "Nothing is deleted without QUIT");
     }
   }
 
+  bool with_views_;
   Dice dice_;
   ClientModel client_;
   MailboxModel mailbox_;
-  std::vector<StoredMessage> before_;    ///< of the generation there is
-  std::vector<StoredMessage> original_;  ///< of the generation at login
-  std::vector<std::uint32_t> listed_;
-  std::set<std::uint32_t> marked_;
-  std::set<std::uint32_t> fetched_;
+  std::vector<FolderModel> first_;     ///< before the session
+  std::vector<FolderModel> before_;    ///< of the generation there is
+  std::vector<FolderModel> original_;  ///< of the generation at login
+  std::vector<Key> listed_;            ///< by number
+  std::set<Key> marked_;
+  std::set<Key> retrieved_;
+  std::set<Key> fetched_;
   Settings settings_;
   ReadAheadBudget read_ahead_{kReadAheadBudget};
   std::optional<Bridge> bridge_;
   std::optional<ImapConnection> connection_;
   Time now_{0};
-  std::string target_;  ///< where what is deleted must go; empty: nowhere
-  std::uint32_t generation_ = 77;
+  std::string target_;                          ///< where what is deleted must go; empty: nowhere
+  std::map<std::size_t, FolderModel> rebuilt_;  ///< as they were when they were made anew
+  std::uint32_t generation_ = 1000;
   unsigned connections_ = 0;
   bool logged_in_ = false;
   bool end_seen_ = false;
@@ -525,8 +694,8 @@ class World {
 
 }  // namespace
 
-void play_world(Dice dice, std::size_t fault_every) {
-  World(dice, fault_every).run();
+void play_world(Dice dice, std::size_t fault_every, bool with_views) {
+  World(dice, fault_every, with_views).run();
 }
 
 }  // namespace popbridge::bridge::test
