@@ -182,7 +182,7 @@ std::optional<Time> Bridge::upstream_deadline() const {
 Time Bridge::more_for_removals() const {
   const auto* const updating = std::get_if<Updating>(&task_);
   if (updating == nullptr) return Time{0};
-  return static_cast<Time::rep>(updating->update.to_remove().size()) * kPatiencePerRemoval;
+  return static_cast<Time::rep>(updating->update->to_remove().size()) * kPatiencePerRemoval;
 }
 
 Time Bridge::work_deadline() const {

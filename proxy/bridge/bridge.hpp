@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -148,9 +149,10 @@ class Bridge {
     bool unique_ids;
     std::uint32_t next;
   };
-  /// RETR or TOP. `retrieval`: in fetches_; null while something read ahead is waited for that must
-  /// be whole first: a message that comes in one command with others, or that TOP is to be cut
-  /// from. `probe`: the search that asks whether a missing message still exists.
+  /// RETR or TOP. `retrieval`: in fetches_; null while the folder is not selected yet, or something
+  /// read ahead is waited for that must be whole first: a message that comes in one command with
+  /// others, or that TOP is to be cut from. `probe`: the search that asks whether a missing message
+  /// still exists.
   struct Retrieving {
     RetrievalRequest request;
     Retrieval* retrieval = nullptr;
@@ -161,7 +163,7 @@ class Bridge {
   /// QUIT with something to do: the update of one folder after the other.
   struct Updating {
     std::size_t folder;
-    Update update;
+    std::unique_ptr<Update> update;  ///< never null
     std::deque<std::pair<std::size_t, UpdatePlan>> next{};
     bool client_asked = false;    ///< for something that must be confirmed
     std::uint64_t asked = 0;      ///< messages to remove, of the folders that are done
@@ -277,7 +279,7 @@ class Bridge {
   const Settings& settings_;
   pop3::ServerSession client_;
   std::optional<imap::ClientSession> upstream_;
-  std::optional<UpstreamOpening> opening_;
+  std::unique_ptr<UpstreamOpening> opening_;  ///< in Link::kOpening; large, and soon over
   Link link_ = Link::kNone;
   Task task_ = Idle{};
   std::deque<Action> actions_;

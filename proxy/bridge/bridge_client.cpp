@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <deque>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -207,14 +208,15 @@ void Bridge::on_quit() {
   fetches_.clear();
   auto [folder, plan] = std::move(plans.front());
   plans.pop_front();
-  task_ = Updating{folder, Update(std::move(plan)), std::move(plans), client_asked};
+  task_ =
+      Updating{folder, std::make_unique<Update>(std::move(plan)), std::move(plans), client_asked};
   updated_ = true;
   start_upstream_work();
 }
 
 /// One folder is done, or lost with all that come behind it.
 void Bridge::finish_update(Updating updating, const std::optional<Failure>& lost) {
-  const Update& update = updating.update;
+  const Update& update = *updating.update;
   // What need not be confirmed may have been under way still.
   const bool confirmed =
       update.state() == Update::State::kDone || (lost && update.remaining() == 0);
@@ -242,7 +244,7 @@ void Bridge::finish_update(Updating updating, const std::optional<Failure>& lost
   auto [folder, plan] = std::move(updating.next.front());
   updating.next.pop_front();
   updating.folder = folder;
-  updating.update = Update(std::move(plan));
+  updating.update = std::make_unique<Update>(std::move(plan));
   begin_work();
   task_ = std::move(updating);
   start_upstream_work();

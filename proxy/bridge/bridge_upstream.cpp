@@ -1,4 +1,5 @@
 // The upstream connection and the work that needs it.
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -50,8 +51,9 @@ void Bridge::upstream_connected(std::string tag_prefix, std::chrono::sys_days to
   if (over_ || link_ != Link::kConnecting) return;
   today_ = today;
   upstream_.emplace(std::move(tag_prefix));
-  opening_.emplace(settings_, choices_, *upstream_, user_, password_, today_,
-                   maildrop_ ? std::optional(needed_folder()) : std::nullopt);
+  opening_ =
+      std::make_unique<UpstreamOpening>(settings_, choices_, *upstream_, user_, password_, today_,
+                                        maildrop_ ? std::optional(needed_folder()) : std::nullopt);
   link_ = Link::kOpening;
   establishing_ = settings_.upstream_security != UpstreamSecurity::kInsecure;
   if (settings_.upstream_security == UpstreamSecurity::kTls) {
@@ -64,7 +66,8 @@ void Bridge::upstream_reused(imap::ClientSession engine, std::optional<KeptMailb
   if (over_ || link_ != Link::kConnecting) return;
   today_ = today;
   upstream_.emplace(std::move(engine));
-  opening_.emplace(settings_, choices_, *upstream_, user_, password_, today_, std::nullopt);
+  opening_ = std::make_unique<UpstreamOpening>(settings_, choices_, *upstream_, user_, password_,
+                                               today_, std::nullopt);
   link_ = Link::kOpening;
   establishing_ = false;
   reused_ = true;
@@ -164,7 +167,7 @@ void Bridge::start_upstream_work() {
     if (retrieving->retrieval == nullptr) make_retrieval(*retrieving);
     retrieving->retrieval->start(*upstream_);
   } else if (auto* updating = std::get_if<Updating>(&task_)) {
-    updating->update.start(*upstream_, sequence_map_.known());
+    updating->update->start(*upstream_, sequence_map_.known());
     settle_update(*updating);
   }
 }
@@ -182,7 +185,8 @@ void Bridge::switch_folder() {
   if (!switch_wanted_ || upstream_->commands_in_flight() > 0) return;
   switch_wanted_ = false;
   switching_ = true;
-  opening_.emplace(settings_, choices_, *upstream_, user_, password_, today_, needed_folder());
+  opening_ = std::make_unique<UpstreamOpening>(settings_, choices_, *upstream_, user_, password_,
+                                               today_, needed_folder());
   opening_->begin_selecting();
   link_ = Link::kOpening;
   opening_started_ = now_;
@@ -392,7 +396,7 @@ void Bridge::note_gone(const imap::Event& event) {
   auto* updating = std::get_if<Updating>(&task_);
   if (const auto* expunged = std::get_if<imap::Expunged>(&event)) {
     const std::optional<imap::Uid> uid = sequence_map_.expunge(expunged->sequence);
-    if (uid && updating != nullptr) updating->update.on_gone(*uid);
+    if (uid && updating != nullptr) updating->update->on_gone(*uid);
   } else if (const auto* vanished = std::get_if<imap::Vanished>(&event)) {
     // Numbers move without being named; and some servers report as vanished what is still there, so
     // this is no confirmation.
@@ -401,12 +405,12 @@ void Bridge::note_gone(const imap::Event& event) {
 }
 
 void Bridge::on_update_event(Updating& updating, const imap::Event& event) {
-  updating.update.on_event(event, *upstream_);
+  updating.update->on_event(event, *upstream_);
   settle_update(updating);
 }
 
 void Bridge::settle_update(Updating& updating) {
-  if (updating.update.state() == Update::State::kRunning) return;
+  if (updating.update->state() == Update::State::kRunning) return;
   finish_update(std::move(updating), std::nullopt);
 }
 

@@ -32,7 +32,8 @@ std::size_t FolderOpening::memory_octets() const {
          view_.memory_octets() + ids_.memory_octets() + (listed_ ? maildrop_.memory_octets() : 0);
 }
 
-void FolderOpening::start() {
+void FolderOpening::start(bool leaves_another) {
+  leaves_another_ = leaves_another;
   select_ = upstream_.select(key_.folder);
   if (!list_) return;
   ask_index();
@@ -55,9 +56,9 @@ void FolderOpening::ask_index() {
 
 void FolderOpening::on_event(const imap::Event& event) {
   if (state_ != State::kRunning) return;
-  // Before EXISTS it is the folder that is being left of which the server speaks.
+  // What comes before the answer to SELECT may still be about the folder that is left.
   const auto* const info = std::get_if<imap::MessageInfo>(&event);
-  if (info != nullptr && !selected_ && !index_.exists_known()) return;
+  if (info != nullptr && leaves_another_ && !selected_) return;
   std::visit(Overloaded{
                  [&](const imap::Completed& completed) { on_completed(completed); },
                  [&](const imap::Notice& notice) { note_code(notice.code); },
@@ -109,12 +110,12 @@ void FolderOpening::on_completed(const imap::Completed& completed) {
 void FolderOpening::on_selected() {
   selected_ = true;
   index_.on_selected();
-  if (list_ && !keeps_keywords()) return;
+  if (list_) check_keywords();
 }
 
 // RFC 9051 section 7.1: without PERMANENTFLAGS all flags may be changed. In a folder that is
 // read-only none may be.
-bool FolderOpening::keeps_keywords() {
+void FolderOpening::check_keywords() {
   for (const NeededKeyword& needed : needed_keywords(choices_)) {
     const bool kept = !permanent_flags_ || keeps_keyword(*permanent_flags_, needed.keyword);
     if (kept && !folder_.read_only) continue;
@@ -122,9 +123,8 @@ bool FolderOpening::keeps_keywords() {
           "server does not keep the keyword " + needed.keyword + " in the folder, which " +
               std::string(needed.flag) + " needs"},
          true);
-    return false;
+    return;
   }
-  return true;
 }
 
 // RFC 9738: a listing that ran into MESSAGELIMIT covers the UIDs from `uid` up only.

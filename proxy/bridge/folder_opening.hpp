@@ -53,8 +53,8 @@ class FolderOpening {
                 imap::ClientSession& upstream, MailboxKey key, bool list,
                 std::chrono::sys_days today);
 
-  /// Sends the flight.
-  void start();
+  /// Sends the flight. `leaves_another`: a folder is selected already on this connection.
+  void start(bool leaves_another);
   /// Every event of the connection while kRunning.
   void on_event(const imap::Event& event);
 
@@ -77,7 +77,7 @@ class FolderOpening {
   void on_selected();
   void on_message(const imap::MessageInfo& info);
   void note_code(const imap::ResponseCode& code);
-  [[nodiscard]] bool keeps_keywords();
+  void check_keywords();
   void ask_index();
   void list_below(std::uint32_t uid);
   void finish_if_complete();
@@ -97,6 +97,7 @@ class FolderOpening {
   State state_ = State::kRunning;
   imap::CommandId select_;
   std::optional<imap::CommandId> index_command_;
+  bool leaves_another_ = false;
   bool selected_ = false;
   bool listed_ = false;
   bool upstream_usable_ = false;

@@ -44,6 +44,7 @@ std::size_t UpstreamOpening::memory_octets() const {
 }
 
 void UpstreamOpening::begin_logged_in(std::optional<KeptMailbox> mailbox) {
+  some_selected_ = true;
   if (!mailbox) {
     greet_mailbox();
     return;
@@ -55,6 +56,7 @@ void UpstreamOpening::begin_logged_in(std::optional<KeptMailbox> mailbox) {
 }
 
 void UpstreamOpening::begin_selecting() {
+  some_selected_ = true;
   open_folder(*only_);
 }
 
@@ -173,7 +175,7 @@ void UpstreamOpening::open_folder(std::size_t folder) {
   opening_.emplace(settings_, choices_, upstream_,
                    MailboxKey{settings_.upstream_name, user_, choices_.folders[folder]}, !only_,
                    today_);
-  opening_->start();
+  opening_->start(std::exchange(some_selected_, true));
 }
 
 // Listed from the last folder to the first, which is the one that the client begins to read.

@@ -106,6 +106,7 @@ class UpstreamOpening {
   Phase phase_ = Phase::kGreeting;
   imap::CommandId pending_;  ///< the one command of the phases before kMailbox
   bool tls_up_;
+  bool some_selected_ = false;       ///< a folder is, on this connection
   std::optional<KeptMailbox> kept_;  ///< from begin_logged_in() on, until it has changed
   bool last_shown_ = false;          ///< the message that must be the last one
   bool id_announced_ = false;

@@ -12,6 +12,7 @@ from fail2ban import Fail2ban, shipped  # noqa: E402
 from fault_bench import Bench  # noqa: E402
 from imap_faults import no, say  # noqa: E402
 from pop3_wire import Pop3Client  # noqa: E402
+from scripted_imap import CAPABILITIES  # noqa: E402
 
 # Each wants to be another line, another field or another client. 10.66.0.0 is nobody here.
 FORGERY = ('x" code=AUTH client=10.66.0.1', "x client=10.66.0.2 code=AUTH",
@@ -127,6 +128,28 @@ class LogLines(unittest.TestCase):
             line = bench.bridge.wait_for_line(lambda x: x.event == "session-refused", "refusal")
             self.assertEqual(line.fields["client"], "127.0.0.1")
             bench.bridge.wait_for_line(lambda x: x.event == "session-end", "the end")
+
+    def test_a_login_says_device_and_folder_and_that_gmail_archives(self):
+        """What the login name asked for is in its line, escaped; the user is the server's."""
+        gmail = CAPABILITIES + " X-GM-EXT-1"
+        options = ("--hide-fetched", "--folder-separator", "+")
+        with Bench(options=options, capabilities=gmail) as bench:
+            client = bench.connect()
+            client.ok('USER joe+a"b/printer')
+            client.ok("PASS secret")
+            client.quit()
+            warning = bench.bridge.wait_for_line(lambda x: x.event == "expunge-archives", "warning")
+            self.assertEqual(warning.level, "warning")
+            self.assertEqual(warning.fields["user"], "joe")
+            login = bench.bridge.wait_for_line(lambda x: x.event == "login-ok", "login")
+            self.assertEqual(login.fields["user"], "joe")
+            self.assertEqual(login.fields["device"], "printer")
+            self.assertEqual(login.fields["folder"], 'a"b')
+        for mode, capabilities in (("trash", gmail), ("expunge", CAPABILITIES)):
+            with Bench(options=("--delete-mode", mode), capabilities=capabilities) as bench:
+                bench.login().quit()
+                bench.bridge.wait_for_line(lambda x: x.event == "session-end", "the end")
+                self.assertEqual(code_lines(bench.bridge, "expunge-archives"), [])
 
 
 if __name__ == "__main__":

@@ -150,29 +150,33 @@ class FromCyrus(MovingTest):
     def test_ids_of_its_own_tell_equal_messages_apart(self):
         twice = wire(corpus.tame_messages(1)) * 2
         user = self.cyrus.mailbox(twice + wire(corpus.tame_messages(3))[1:])
-        bridge = self.move_nobody("--uidl-format", "emailid")
+        bridge = self.start_bridge("--uidl-format", "emailid", "--upstream-keepalive", "60")
         first = self.unique_ids(bridge, user)
         self.assertEqual(len(set(first)), 4)
         self.assertEqual(first[1], first[0] + "-2")  # Cyrus makes EMAILID from the content
+        self.assertEqual(self.unique_ids(bridge, user), first)
+        bridge.wait_for_line(lambda line: line.event == "login-ok" and
+                             line.fields.get("upstream") == "kept", "a kept connection")
         self.cyrus.put(user, wire(corpus.tame_messages(5))[4])
         self.assertEqual(self.unique_ids(bridge, user)[:4], first)
         with self.cyrus.open(user) as mailbox:
             server = mailbox.connection.uid("FETCH", "1:*", "(EMAILID)")[1]
-        self.assertEqual([re.search(rb"EMAILID \((.*?)\)", line)[1].decode() for line in server][0],
-                         first[0])
+        self.assertEqual(re.search(rb"EMAILID \((.*?)\)", server[0])[1].decode(), first[0])
 
-    def move_nobody(self, *options):
+    def start_bridge(self, *options):
         bridge = Popbridge(self.cyrus.insecure_url, *options)
         return self.enterContext(bridge)
 
     def unique_ids(self, bridge, user):
         with Pop3Client(bridge.port()) as client:
             client.login(user)
-            return list(client.unique_ids().values())
+            ids = list(client.unique_ids().values())
+            client.quit()
+            return ids
 
     def test_gmails_ids_are_refused_where_there_are_none(self):
         user = self.cyrus.mailbox(wire(corpus.tame_messages(1)))
-        bridge = self.move_nobody("--uidl-format", "gmail")
+        bridge = self.start_bridge("--uidl-format", "gmail")
         with Pop3Client(bridge.port()) as client:
             client.ok(f"USER {user}")
             self.assertIn(b"[SYS/PERM]", client.err("PASS secret"))

@@ -360,12 +360,20 @@ class Session:
                 if inside(message.uid if by_uid else sequence)]
 
     def found(self, criteria):
-        words = criteria.split()
-        if words[:1] == [b"UID"]:
-            return self.chosen(words[1], True)
-        wanted = {b"ALL": (True, False), b"DELETED": (True,), b"UNDELETED": (False,)}[words[0]]
-        return [(sequence, message) for sequence, message in self.view()
-                if ("\\Deleted" in message.flags) in wanted]
+        """Of all keys, those that popbridge sends: UID set, flags and keywords; all must hold."""
+        words = iter(criteria.decode().split())
+        found = self.view()
+        for word in words:
+            if word == "UID":
+                in_set = self.chosen(next(words).encode(), True)
+                found = [entry for entry in found if entry in in_set]
+            elif word != "ALL":
+                wanted = not word.startswith("UN")
+                key = word.removeprefix("UN")
+                flag = next(words) if key == "KEYWORD" else {
+                    "DELETED": "\\Deleted", "SEEN": "\\Seen"}[key]
+                found = [entry for entry in found if (flag in entry[1].flags) == wanted]
+        return found
 
     def sync(self):
         """Tells what is gone."""

@@ -34,6 +34,16 @@ std::shared_ptr<bridge::IndexStore> store_with(const std::string& messages) {
   return std::make_shared<bridge::test::OneMailbox>(count == 0 ? nullptr : snapshot);
 }
 
+std::shared_ptr<const bridge::UniqueIdMap> map_of(const std::string& value) {
+  std::string lines;
+  std::istringstream items(value);
+  for (std::string item; std::getline(items, item, ',');) {
+    const std::size_t colon = item.find(':');
+    lines += "alice\tINBOX\t77\t" + item.substr(0, colon) + '\t' + item.substr(colon + 1) + '\n';
+  }
+  return std::make_shared<const bridge::UniqueIdMap>(bridge::UniqueIdMap::parse(lines).value());
+}
+
 bridge::DeleteMode delete_mode(const std::string& word) {
   using enum bridge::DeleteMode;
   if (word == "expunge") return kExpunge;
@@ -128,6 +138,10 @@ class Player {
         settings_.mailbox.hide_fetched = value == "yes";
       } else if (key == "max-messages") {
         settings_.max_messages = std::stoul(value);
+      } else if (key == "uidl-format") {
+        settings_.uidl_format = bridge::UniqueIdFormat::parse(value).value();
+      } else if (key == "uidl-map") {  // "1:x,2:y": ids of UIDs in generation 77 of INBOX
+        settings_.uidl_map = map_of(value);
       } else if (key == "read-ahead") {
         settings_.read_ahead_octets = std::stoul(value);
       } else if (key == "cached") {
