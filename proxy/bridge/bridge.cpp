@@ -92,7 +92,7 @@ std::size_t Bridge::memory_octets() const {
     octets += retrieving->retrieval->staged_octets();
   }
   if (const auto* const updating = std::get_if<Updating>(&task_)) {
-    octets += updating->update.memory_octets();
+    octets += updating->update->memory_octets();
     for (const auto& [folder, plan] : updating->next) octets += plan.memory_octets();
   }
   return octets;

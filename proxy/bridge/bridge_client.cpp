@@ -208,14 +208,16 @@ void Bridge::on_quit() {
   fetches_.clear();
   auto [folder, plan] = std::move(plans.front());
   plans.pop_front();
-  task_ =
-      Updating{folder, std::make_unique<Update>(std::move(plan)), std::move(plans), client_asked};
+  task_ = Updating{
+      folder, std::make_unique<Update>(std::move(plan)), std::move(plans), client_asked, 0, 0, {},
+      {}};
   updated_ = true;
   start_upstream_work();
 }
 
 /// One folder is done, or lost with all that come behind it.
 void Bridge::finish_update(Updating updating, const std::optional<Failure>& lost) {
+  task_ = Idle{};  // it was moved out of there
   const Update& update = *updating.update;
   // What need not be confirmed may have been under way still.
   const bool confirmed =
@@ -260,7 +262,6 @@ void Bridge::answer_update(const Updating& updating) {
         (confirmed ? std::string() : updating.failure->log_text) + updating.complaints});
   }
   if (client_gone_) {
-    task_ = Idle{};
     end_session(end_reason_, false);
     return;
   }

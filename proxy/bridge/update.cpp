@@ -158,7 +158,6 @@ imap::UidSet Update::removed() const {
 }
 
 std::size_t Update::memory_octets() const {
-  if (!parts_) return 0;  // it has been moved away
   const std::size_t of_way = std::visit(Overloaded{
                                             [](std::monostate) { return std::size_t{0}; },
                                             [](const auto& way) { return way.memory_octets(); },
