@@ -73,7 +73,6 @@ class Update {
   void on_gone(imap::Uid uid);
 
   [[nodiscard]] State state() const;
-  [[nodiscard]] const UpdatePlan& plan() const { return plan_; }
   [[nodiscard]] const imap::UidSet& to_remove() const { return plan_.remove; }
   /// UpdatePlan::asked(): what remaining() is a part of.
   [[nodiscard]] std::uint64_t asked() const { return plan_.asked(); }
