@@ -48,6 +48,21 @@ std::expected<void, std::string> take_identity(const Config& config, const Value
                                            "leave --user out"));
 }
 
+/// What was read as root may be closed to whom popbridge has become: better said now than at the
+/// first SIGHUP, when the certificate in use is about to expire.
+void warn_of_unreadable_files(const Config& config, log::Logger& logger) {
+  for (const std::string& file : {config.certificate_file, config.key_file}) {
+    if (file.empty() || access(file.c_str(), R_OK) == 0) continue;
+    logger.write(Level::kWarning,
+                 Line("certificate-not-reloadable")
+                     .field("file", file)
+                     .field("advice",
+                            "let the user that popbridge runs as read it, and its directory, or "
+                            "restart instead of SIGHUP when it is renewed")
+                     .field("reason", std::system_category().message(errno)));
+  }
+}
+
 }  // namespace
 
 void forbid_dumps() {
@@ -83,6 +98,7 @@ std::expected<void, std::string> enter_sandbox(const Config& config, const Value
     return std::unexpected("root's rights could be had again; is the executable set-uid?");
   }
   forbid_dumps();  // another identity switched dumps on again
+  warn_of_unreadable_files(config, logger);
   const auto filtered = forbid_system_calls();
   logger.write(Level::kInfo, Line("confined")
                                  .field("uid", std::uint64_t{geteuid()})

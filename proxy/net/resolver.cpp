@@ -154,7 +154,7 @@ bool Resolver::stale_is_usable() const {
 }
 
 bool Resolver::slow() const {
-  return running_ > 0 && loop_.now() - started_at_ >= limits_.slow;
+  return !running_.empty() && loop_.now() - running_.back().since >= limits_.slow;
 }
 
 /// Called by the loop: who waits is told if there is no memory for an answer.
@@ -177,8 +177,8 @@ void Resolver::look() {
     answer_all(last_good_);
     return;
   }
-  const bool lost = running_ > 0 && loop_.now() - started_at_ >= limits_.lost;
-  if ((running_ == 0 || (lost && running_ < limits_.lookups)) && !start()) {
+  const bool lost = !running_.empty() && loop_.now() - running_.back().since >= limits_.lost;
+  if ((running_.empty() || (lost && running_.size() < limits_.lookups)) && !start()) {
     finished({.addresses = {}, .error = "cannot resolve " + host_ + ": no thread for it"});
     return;
   }
@@ -188,44 +188,50 @@ void Resolver::look() {
 
 void Resolver::arm() {
   timer_.cancel();
-  if (waiting_.empty() || running_ == 0) return;
+  if (waiting_.empty() || running_.empty()) return;
   if (!slow() && stale_is_usable()) {
-    timer_.arm_at(started_at_ + limits_.slow);
-  } else if (running_ < limits_.lookups) {
-    timer_.arm_at(started_at_ + limits_.lost);
+    timer_.arm_at(running_.back().since + limits_.slow);
+  } else if (running_.size() < limits_.lookups) {
+    timer_.arm_at(running_.back().since + limits_.lost);
   }
 }
 
 bool Resolver::start() {
+  const std::uint64_t number = next_lookup_++;
+  running_.push_back({.number = number, .since = loop_.now()});
   try {
     const SignalsBlocked blocked;
-    std::thread([host = host_, lookup = lookup_, mailbox = mailbox_]() noexcept {
+    std::thread([number, host = host_, lookup = lookup_, mailbox = mailbox_]() noexcept {
       Found found;
       try {
         found = lookup(host);
       } catch (const std::exception&) {
         found.error = kOutOfMemory;
       }
-      while (!deliver(mailbox, found)) std::this_thread::sleep_for(kDeliverAgain);
+      while (!deliver(mailbox, number, found)) std::this_thread::sleep_for(kDeliverAgain);
     }).detach();
   } catch (const std::system_error&) {
+    running_.pop_back();
     return false;
+  } catch (...) {
+    running_.pop_back();
+    throw;
   }
-  ++running_;
-  started_at_ = loop_.now();
   return true;
 }
 
 /// On the look-up's thread. False: there was no memory for it, and it should be tried again.
-bool Resolver::deliver(const std::shared_ptr<Mailbox>& mailbox, Found& found) noexcept {
+bool Resolver::deliver(const std::shared_ptr<Mailbox>& mailbox, std::uint64_t number,
+                       Found& found) noexcept {
   try {
     const auto carried = std::make_shared<Found>(std::move(found));
     const std::lock_guard lock(mailbox->mutex);
     if (mailbox->loop == nullptr) return true;
-    mailbox->loop->post([mailbox, carried] {
+    mailbox->loop->post([mailbox, number, carried] {
       Resolver* const resolver = mailbox->resolver;
       if (resolver == nullptr) return;
-      --resolver->running_;
+      std::erase_if(resolver->running_,
+                    [number](const Running& lookup) { return lookup.number == number; });
       resolver->guarded([&] { resolver->finished(std::move(*carried)); });
     });
     return true;
@@ -243,11 +249,10 @@ void Resolver::finished(Found found) {
     good_since_ = loop_.now();
     is_fresh_ = true;
     answer_all(last_good_);
-  } else if (running_ > 0) {
-    return;  // another look-up has not ended yet
   } else if (!found.name_is_unknown && stale_is_usable()) {
     answer_all(last_good_);
   } else {
+    // Told at once, though another look-up may still hang: it may hang for ever.
     answer_all(std::unexpected(std::move(found.error)));
   }
   arm();

@@ -83,12 +83,18 @@ class Resolver {
 
  private:
   struct Mailbox;
+  /// A look-up that has not ended.
+  struct Running {
+    std::uint64_t number;
+    std::chrono::milliseconds since;
+  };
 
   template <typename Work>
   void guarded(Work work) noexcept;
   void look();
   bool start();
-  static bool deliver(const std::shared_ptr<Mailbox>& mailbox, Found& found) noexcept;
+  static bool deliver(const std::shared_ptr<Mailbox>& mailbox, std::uint64_t number,
+                      Found& found) noexcept;
   void finished(Found found);
   void answer_all(const Answer& answer);
   [[nodiscard]] bool fresh() const;
@@ -107,8 +113,8 @@ class Resolver {
   std::chrono::milliseconds good_since_{};
   bool is_fresh_ = false;
   bool is_literal_ = false;
-  unsigned running_ = 0;                    ///< look-ups
-  std::chrono::milliseconds started_at_{};  ///< the newest of them
+  std::vector<Running> running_;  ///< the newest last
+  std::uint64_t next_lookup_ = 1;
   Deferred later_;
   Timer timer_;
 };

@@ -71,7 +71,9 @@ void Stream::Impl::let_go(std::unique_ptr<Impl> impl) {
   impl->observer_ = nullptr;
   const bool lingers = impl->outlives_stream();
   if (!lingers && impl->depth_ == 0) return;
-  if (!lingers && impl->state_ != State::kFinishing) impl->abort();
+  // A dead one may be on its way out with an alert: its transport flushes and lingers by itself,
+  // and an abort with input unread would be a reset, which takes the alert from the other side.
+  if (!lingers && impl->state_ != State::kFinishing && impl->state_ != State::kDead) impl->abort();
   impl->orphaned_ = true;
   static_cast<void>(impl.release());
 }

@@ -118,9 +118,22 @@ class Privileges(unittest.TestCase):
                                 "--tls-key", key)
             self.assert_confined(bridge, OTHER_UID, OTHER_GID, [str(OTHER_GID)])
             self.assertFalse([x for x in bridge.lines if x.event == "running-as-root"])
+            # Only root may enter their directory: a SIGHUP could not read them again.
+            closed = [x for x in bridge.lines if x.event == "certificate-not-reloadable"]
+            self.assertEqual([(x.level, x.fields["file"], x.fields["reason"]) for x in closed],
+                             [("warning", str(path), "Permission denied")
+                              for path in (certificate, key)])
             with Pop3Client(bridge.port()) as client:
                 client.quit()
             bridge.stop()
+            key_directory.chmod(0o755)
+            key.chmod(0o600)
+            os.chown(key, OTHER_UID, OTHER_GID)
+            open_to_it = self.start(*options, "--tls-cert", certificate, "--tls-key", key)
+            self.assertFalse([x for x in open_to_it.lines
+                              if x.event == "certificate-not-reloadable"])
+            open_to_it.stop()
+            key_directory.chmod(0o700)
             for path in own.iterdir():
                 self.assertEqual((path.stat().st_uid, path.stat().st_mode & 0o777),
                                  (OTHER_UID, 0o600), path)

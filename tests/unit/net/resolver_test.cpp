@@ -197,6 +197,29 @@ TEST_CASE("M8: a resolver that hangs holds up nobody else, a bounded number of t
   while (hanging.answered() < 2) std::this_thread::yield();
 }
 
+TEST_CASE("M8: a look-up that fails is told at once, though another one hangs") {
+  LoopFixture fixture;
+  const FakeDns hanging;
+  {
+    hanging.hangs(true);
+    const auto calls = std::make_shared<std::atomic<int>>(0);
+    net::Resolver resolver(fixture.loop, "imap.example.org",
+                           [calls, stuck = hanging.lookup()](const std::string& host) {
+                             return ++*calls == 1 ? stuck(host) : failure(false);
+                           },
+                           {.lost = 20ms});
+    CHECK(ips(ask(fixture, resolver)) == "cannot resolve it");
+    CHECK(*calls == 2);
+    // The one that hangs is as old as it is: the next question is not kept waiting for it either.
+    CHECK(ips(ask(fixture, resolver)) == "cannot resolve it");
+    CHECK(*calls == 3);
+    CHECK(hanging.answered() == 0);
+  }
+  hanging.hangs(false);
+  turn_until(fixture, [&] { return hanging.answered() == 1; });
+  fixture.require_clean_end();
+}
+
 TEST_CASE("M8: the answer of a look-up that everybody gave up serves the next who asks") {
   LoopFixture fixture;
   {

@@ -167,6 +167,33 @@ TEST_CASE("A8: ALPN: pop3 and none are served, anything else is refused with its
   fixture.require_clean_end();
 }
 
+TEST_CASE(
+    "A8: the alert of a failed handshake arrives, though the client said more than was read") {
+  TlsFixture fixture;
+  {
+    auto context =
+        tls::ServerContext::make(fixture.good.certificate_file(), fixture.good.key_file());
+    REQUIRE(context.has_value());
+    TcpPair pair = test::connect_pair(fixture);
+    TlsEnd server;
+    fixture.serve(server, std::move(pair.server), *context);
+    server.seen.in_closed = [&] { server.stream.reset(); };  // as a session does
+    RawTls client(fixture, *pair.client);
+    const std::string offered = "\4imap";
+    SSL_set_alpn_protos(client.ssl(), reinterpret_cast<const unsigned char*>(offered.data()),
+                        static_cast<unsigned int>(offered.size()));
+    CHECK_FALSE(client.shake_hands());
+    pair.client->write(std::string(std::size_t{512} * 1024, 'x'));
+    fixture.run_until([&] { return client.seen.eofs > 0 || client.seen.closed.has_value(); });
+    CHECK_FALSE(client.seen.closed.has_value());
+    CHECK_FALSE(client.shake_hands());
+    ERR_clear_error();
+    CHECK(client.alert == SSL_AD_NO_APPLICATION_PROTOCOL);
+    CHECK(server.stream == nullptr);
+  }
+  fixture.require_clean_end();
+}
+
 TEST_CASE("B11: SNI carries the host name, but no IP address") {
   struct Case {
     std::string host;
