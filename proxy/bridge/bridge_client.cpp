@@ -208,9 +208,8 @@ void Bridge::on_quit() {
   fetches_.clear();
   auto [folder, plan] = std::move(plans.front());
   plans.pop_front();
-  task_ = Updating{
-      folder, std::make_unique<Update>(std::move(plan)), std::move(plans), client_asked, 0, 0, {},
-      {}};
+  auto update = std::make_unique<Update>(std::move(plan));
+  task_.emplace<Updating>(folder, std::move(update), std::move(plans), client_asked);
   updated_ = true;
   start_upstream_work();
 }
