@@ -240,7 +240,7 @@ CommandId ClientSession::create(std::string_view wire_name) {
 }
 
 CommandId ClientSession::list_all() {
-  return send("LIST \"\" \"*\"");
+  return send(R"(LIST "" "*")");
 }
 
 }  // namespace popbridge::imap

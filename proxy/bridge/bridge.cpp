@@ -85,9 +85,15 @@ std::size_t Bridge::memory_octets() const {
   if (opening_) octets += opening_->memory_octets();
   octets += maildrop_octets();
   for (const OpenedFolder& folder : folders_) octets += folder.memory_octets();
+  for (const SnapshotChange& change : learned_) octets += change.memory_octets();
+  if (counting_) octets += counting_->sizes.capacity() * sizeof(counting_->sizes[0]);
   const auto* const retrieving = std::get_if<Retrieving>(&task_);
   if (retrieving != nullptr && retrieving->retrieval != nullptr) {
     octets += retrieving->retrieval->staged_octets();
+  }
+  if (const auto* const updating = std::get_if<Updating>(&task_)) {
+    octets += updating->update->memory_octets();
+    for (const auto& [folder, plan] : updating->next) octets += plan.memory_octets();
   }
   return octets;
 }

@@ -164,12 +164,12 @@ class Bridge {
   struct Updating {
     std::size_t folder;
     std::unique_ptr<Update> update;  ///< never null
-    std::deque<std::pair<std::size_t, UpdatePlan>> next{};
+    std::deque<std::pair<std::size_t, UpdatePlan>> next;
     bool client_asked = false;    ///< for something that must be confirmed
     std::uint64_t asked = 0;      ///< messages to remove, of the folders that are done
     std::uint64_t remaining = 0;  ///< of those, not confirmed
-    std::optional<Failure> failure{};
-    std::string complaints{};  ///< what went wrong besides, for the log
+    std::optional<Failure> failure;
+    std::string complaints;  ///< what went wrong besides, for the log
   };
   /// Messages of the selected folder that are read ahead for their sizes.
   struct Counting {
@@ -238,6 +238,7 @@ class Bridge {
   void settle_update(Updating& updating);
   /// `lost`: the upstream was lost for good before the outcome was known.
   void finish_update(Updating updating, const std::optional<Failure>& lost);
+  [[nodiscard]] std::uint64_t deletes_asked() const;
   void answer_update(const Updating& updating);
   [[nodiscard]] UpdatePlan plan_update(std::size_t folder) const;
 
@@ -302,7 +303,7 @@ class Bridge {
   bool switch_wanted_ = false;                ///< to needed_folder(), when nothing is in flight
   bool switching_ = false;                    ///< opening_ selects another folder, for a command
   SequenceMap sequence_map_;                  ///< of the upstream connection there is
-  std::chrono::sys_days today_{};
+  std::chrono::sys_days today_;
   std::uint64_t exists_ = 0;          ///< when the mailbox was opened on that connection
   Time opened_at_{};                  ///< when that was, by an earlier session perhaps
   bool upstream_doubted_ = false;     ///< it has given nothing where something was due

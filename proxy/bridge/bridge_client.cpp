@@ -183,7 +183,7 @@ void Bridge::on_quit() {
   std::deque<std::pair<std::size_t, UpdatePlan>> plans;
   std::uint64_t unread = 0;
   std::string unread_uids;
-  bool client_asked = maildrop_->live_count() < maildrop_->capacity();
+  bool client_asked = deletes_asked() > 0;
   for (std::size_t folder = 0; folder < maildrop_->folder_count(); ++folder) {
     UpdatePlan plan = plan_update(folder);
     if (plan.empty()) continue;
@@ -208,14 +208,15 @@ void Bridge::on_quit() {
   fetches_.clear();
   auto [folder, plan] = std::move(plans.front());
   plans.pop_front();
-  task_ =
-      Updating{folder, std::make_unique<Update>(std::move(plan)), std::move(plans), client_asked};
+  auto update = std::make_unique<Update>(std::move(plan));
+  task_.emplace<Updating>(folder, std::move(update), std::move(plans), client_asked);
   updated_ = true;
   start_upstream_work();
 }
 
 /// One folder is done, or lost with all that come behind it.
 void Bridge::finish_update(Updating updating, const std::optional<Failure>& lost) {
+  task_ = Idle{};  // it was moved out of there
   const Update& update = *updating.update;
   // What need not be confirmed may have been under way still.
   const bool confirmed =
@@ -250,9 +251,15 @@ void Bridge::finish_update(Updating updating, const std::optional<Failure>& lost
   start_upstream_work();
 }
 
+/// Messages marked by DELE of which something becomes.
+std::uint64_t Bridge::deletes_asked() const {
+  if (choices_.delete_mode == DeleteMode::kIgnore) return 0;
+  return maildrop_->capacity() - maildrop_->live_count();
+}
+
 void Bridge::answer_update(const Updating& updating) {
   const bool confirmed = !updating.failure;
-  const std::uint64_t marked = maildrop_->capacity() - maildrop_->live_count();
+  const std::uint64_t marked = deletes_asked();
   deleted_ = confirmed ? marked : updating.asked - updating.remaining;
   if (!confirmed || !updating.complaints.empty()) {
     actions_.emplace_back(UpdateFailed{
@@ -260,7 +267,6 @@ void Bridge::answer_update(const Updating& updating) {
         (confirmed ? std::string() : updating.failure->log_text) + updating.complaints});
   }
   if (client_gone_) {
-    task_ = Idle{};
     end_session(end_reason_, false);
     return;
   }

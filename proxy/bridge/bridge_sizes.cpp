@@ -20,7 +20,8 @@ bool greets_as_estimating(std::string_view greeting) {
 
 /// The client is logged in; its commands wait until the sizes are there, or cannot be had.
 void Bridge::begin_counting(bool server_estimates) {
-  const SnapshotPtr known = std::exchange(folders_[selected_].known, nullptr);
+  const SnapshotPtr known = folders_[selected_].known;
+  for (OpenedFolder& folder : folders_) folder.known.reset();
   const bool learned = known && !known->exact().empty();
   if (settings_.exact_sizes != ExactSizes::kNew || !(server_estimates || learned)) return;
   Counting counting;

@@ -30,6 +30,9 @@ class FlagStore {
   /// Messages that are not known to have the flag.
   [[nodiscard]] const imap::UidSet& left() const { return left_; }
   [[nodiscard]] const Failure& failure() const { return failure_; }
+  [[nodiscard]] std::size_t memory_octets() const {
+    return set_.memory_octets() + left_.memory_octets() + flight_.memory_octets();
+  }
 
  private:
   void send(imap::ClientSession& upstream);

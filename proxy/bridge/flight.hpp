@@ -67,6 +67,10 @@ class Flight {
     return !search_failed_ && searches_ > 0 && searches_answered_ == searches_;
   }
   [[nodiscard]] imap::UidSet found() const { return found_.set(); }
+  /// Also while what was found is put in order.
+  [[nodiscard]] std::size_t memory_octets() const {
+    return sent_.capacity() * sizeof(Sent) + 2 * found_.held_ranges() * sizeof(imap::UidSet::Range);
+  }
 
  private:
   [[nodiscard]] std::vector<Sent>::iterator find(imap::CommandId id);

@@ -85,12 +85,12 @@ FolderView::FolderView(const MailboxChoices& choices, std::chrono::sys_days toda
   if (keeps_hidden(choices)) also(unless_keyword(kHiddenKeyword));
   if (choices.hide_fetched) also(unless_keyword(fetched_keyword(choices)));
   if (choices.unseen_only) also("UNSEEN");
-  if (choices.max_age > days(0)) also("SINCE " + search_date(today - choices.max_age));
+  // A day more, here and below: the server's date may be that of a zone behind ours.
+  if (choices.max_age > days(0)) also("SINCE " + search_date(today - choices.max_age - days(1)));
   filtered_ = !criteria.empty();
   if (filtered_) add(std::move(criteria), matching_);
   if (choices.newest > 0) add(std::string("KEYWORD ") + kShownKeyword, shown_before_);
   if (choices.retain > days(0)) {
-    // A day more: the server's date may be that of a zone behind ours.
     const std::string date = search_date(today - choices.retain - days(1));
     add("SINCE " + date, young_);
     add(std::string("KEYWORD ") + kHiddenKeyword + " BEFORE " + date, expired_);

@@ -80,6 +80,9 @@ struct SnapshotChange {
   std::vector<ExactSize> exact_sizes;  ///< of messages sent whole that were listed otherwise
 
   [[nodiscard]] bool empty() const { return removed.empty() && exact_sizes.empty(); }
+  [[nodiscard]] std::size_t memory_octets() const {
+    return removed.memory_octets() + exact_sizes.capacity() * sizeof(ExactSize);
+  }
 };
 
 /// The snapshot with the change made; the same object if it changes nothing. Null if the change is

@@ -37,6 +37,10 @@ class Removal {
   [[nodiscard]] bool foreign_flags_lost() const {
     return foreign_flags_lost_ || (state_ == UpdateState::kRunning && !foreign_.empty());
   }
+  [[nodiscard]] std::size_t memory_octets() const {
+    return remove_.memory_octets() + foreign_.memory_octets() + left_.memory_octets() +
+           gone_.capacity() * sizeof(imap::Uid) + flight_.memory_octets();
+  }
 
  private:
   enum class Step {

@@ -43,6 +43,11 @@ class Transfer {
   [[nodiscard]] bool foreign_flags_lost() const {
     return removal_ && removal_->foreign_flags_lost();
   }
+  [[nodiscard]] std::size_t memory_octets() const {
+    return remove_.memory_octets() + left_.memory_octets() + copied_.memory_octets() +
+           copy_answers_.memory_octets() + gone_.capacity() * sizeof(imap::Uid) +
+           flight_.memory_octets() + (removal_ ? removal_->memory_octets() : 0);
+  }
 
  private:
   enum class Step {

@@ -157,6 +157,16 @@ imap::UidSet Update::removed() const {
   return plan_.mode == DeleteMode::kFlag ? imap::UidSet() : plan_.remove;
 }
 
+std::size_t Update::memory_octets() const {
+  const std::size_t of_way = std::visit(Overloaded{
+                                            [](std::monostate) { return std::size_t{0}; },
+                                            [](const auto& way) { return way.memory_octets(); },
+                                        },
+                                        parts_->way);
+  return plan_.memory_octets() + parts_->fetched.memory_octets() + parts_->hide.memory_octets() +
+         of_way;
+}
+
 std::string Update::complaints() const {
   const bool foreign_flags_lost =
       std::visit(Overloaded{

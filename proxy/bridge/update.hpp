@@ -41,6 +41,10 @@ struct UpdatePlan {
 
   /// Messages that must be confirmed.
   [[nodiscard]] std::uint64_t asked() const { return remove.size() + hide.size() + fetched.size(); }
+  [[nodiscard]] std::size_t memory_octets() const {
+    return remove.memory_octets() + hide.memory_octets() + fetched.memory_octets() +
+           mark_seen.memory_octets() + shown.memory_octets();
+  }
   [[nodiscard]] bool empty() const {
     return remove.empty() && hide.empty() && fetched.empty() && mark_seen.empty() && shown.empty();
   }
@@ -69,7 +73,6 @@ class Update {
   void on_gone(imap::Uid uid);
 
   [[nodiscard]] State state() const;
-  [[nodiscard]] const UpdatePlan& plan() const { return plan_; }
   [[nodiscard]] const imap::UidSet& to_remove() const { return plan_.remove; }
   /// UpdatePlan::asked(): what remaining() is a part of.
   [[nodiscard]] std::uint64_t asked() const { return plan_.asked(); }
@@ -85,6 +88,8 @@ class Update {
   [[nodiscard]] const Failure& failure() const;
   /// In kDone: those that the folder does not hold any more.
   [[nodiscard]] imap::UidSet removed() const;
+  /// Of its sets of messages, of which there are several.
+  [[nodiscard]] std::size_t memory_octets() const;
   /// What went wrong besides and costs no mail, for the log; empty if nothing.
   [[nodiscard]] std::string complaints() const;
 

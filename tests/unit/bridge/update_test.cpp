@@ -196,6 +196,15 @@ TEST_CASE("Results of a search that lie between each other are put together in g
   CHECK(quit.say("t1 OK\r\n").contains(" UID STORE 2,4,6,8,10,"));
 }
 
+TEST_CASE("What an update knows of its messages counts as memory") {
+  imap::UidSet scattered;
+  for (std::uint32_t uid = 1; uid < 200'000; uid += 2) scattered.add(imap::Uid(uid));
+  for (const DeleteMode mode : {DeleteMode::kExpunge, DeleteMode::kMove, DeleteMode::kFlag}) {
+    const Update update(UpdatePlan{.remove = scattered, .mode = mode, .folder = "Old"});
+    CHECK(update.memory_octets() >= 3 * scattered.size() * sizeof(imap::UidSet::Range));
+  }
+}
+
 TEST_CASE("A server that names UIDs without end is not believed") {
   Quit quit("5", "", true, 2000);
   CHECK(quit.say("") == "t1 UID SEARCH DELETED\r\n");

@@ -469,7 +469,7 @@ class World {
       if (message.deleted || (hides && has(kHiddenKeyword))) continue;
       if (choices.hide_fetched && has(kFetchedKeyword)) continue;
       if (choices.unseen_only && message.seen) continue;
-      if (choices.max_age.count() > 0 && message.age > choices.max_age.count()) continue;
+      if (choices.max_age.count() > 0 && message.age > choices.max_age.count() + 1) continue;
       const std::uint64_t most = choices.max_message_octets;
       if (most > 0 && message.octets.size() > most) continue;
       shown.push_back(&message);
