@@ -115,18 +115,20 @@ void Maildrop::mark_undelivered(pop3::MessageNumber number) {
 void Maildrop::amend(std::size_t folder, const SnapshotChange& change) {
   assert(change.removed.empty());
   Folder& changed = folders_[folder];
-  const SnapshotPtr old = changed.mailbox;
-  SnapshotPtr next = amended(old, change);
-  if (!next || next == old) return;
+  const SnapshotPtr next = amended(changed.mailbox, change);
+  if (!next || next == changed.mailbox) return;
   const std::uint32_t end = folder + 1 < folders_.size() ? folders_[folder + 1].first : capacity_;
-  for (const bool after : {false, true}) {
-    if (after) changed.mailbox = std::move(next);
+  const auto octets_of_live = [&] {
+    std::uint64_t sum = 0;
     for (std::uint32_t value = changed.first + 1; value <= end; ++value) {
       const pop3::MessageNumber number(value);
-      if (deleted_.has(number)) continue;
-      live_octets_ = after ? live_octets_ + octets(number) : live_octets_ - octets(number);
+      if (!deleted_.has(number)) sum += octets(number);
     }
-  }
+    return sum;
+  };
+  live_octets_ -= octets_of_live();
+  changed.mailbox = next;
+  live_octets_ += octets_of_live();
 }
 
 void Maildrop::unmark_all() {
