@@ -81,5 +81,37 @@ class WithNothing(WithMove):
     settings = "imap_capability = IMAP4rev1\n"
 
 
+class WithSpecialUse(DovecotTest):
+    """What the server calls its trash comes before a folder that is called so, and before the flag."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.dovecot = cls.enterClassContext(Dovecot(settings="""
+namespace inbox {{
+  mailbox Gone {{
+    special_use = \\Trash
+    auto = create
+  }}
+}}
+"""))
+
+    def test_trash_is_the_folder_that_the_server_marks(self):
+        user = self.dovecot.mailbox(corpus.tame_messages(2))
+        with self.dovecot.open(user) as mailbox:
+            mailbox.create("Trash")
+        bridge = self.start_bridge("--delete-mode", "trash", "--trash-folder", "Other",
+                                   "--mark-seen", "delete")
+        client = self.connect(bridge.port())
+        client.login(user)
+        client.ok("DELE 1")
+        client.quit()
+        with self.dovecot.open(user, folder="Gone") as mailbox:
+            self.assertEqual(mailbox.flags(), {1: {"\\Seen"}})
+        with self.dovecot.open(user, folder="Trash") as mailbox:
+            self.assertEqual(mailbox.uids(), [])
+        with self.dovecot.open(user) as mailbox:
+            self.assertEqual(mailbox.uids(), [2])
+
+
 if __name__ == "__main__":
     unittest.main()
