@@ -22,8 +22,14 @@ void FlagStore::start(imap::ClientSession& upstream) {
   state_ = UpdateState::kRunning;
   left_ = set_;
   asked_again_ = false;
+  doubting_ = false;
   taking_back_ = false;
   send(upstream);
+}
+
+/// "KEYWORD x" for "UNKEYWORD x", "DELETED" for "UNDELETED".
+std::string_view FlagStore::with() const {
+  return std::string_view(without_).substr(2);
 }
 
 void FlagStore::send(imap::ClientSession& upstream) {
@@ -54,13 +60,23 @@ void FlagStore::judge(imap::ClientSession& upstream) {
     return;
   }
   const bool known = flight_.search_answered();
-  if (known) left_ = intersection(flight_.found(), left_);
+  if (known) {
+    left_ = doubting_ ? difference(left_, flight_.found()) : intersection(flight_.found(), left_);
+  }
   if (left_.empty()) {
     state_ = UpdateState::kDone;
     return;
   }
   if (!std::exchange(asked_again_, true)) {
     send(upstream);
+    return;
+  }
+  // RFC 4731 section 3.1: with ESEARCH nothing found is said as well; others may leave it out, and
+  // are asked the other way round.
+  if (flight_.search_silent() && !refused_ && !upstream.has(imap::Capability::kEsearch) &&
+      !std::exchange(doubting_, true)) {
+    flight_.begin();
+    flight_.search(upstream, left_, with());
     return;
   }
   if (!refused_) {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <string>
+#include <string_view>
 
 #include "bridge/error_map.hpp"
 #include "bridge/flight.hpp"
@@ -35,6 +36,7 @@ class FlagStore {
   }
 
  private:
+  [[nodiscard]] std::string_view with() const;
   void send(imap::ClientSession& upstream);
   void judge(imap::ClientSession& upstream);
 
@@ -46,6 +48,7 @@ class FlagStore {
   Flight flight_;
   UpdateState state_ = UpdateState::kRunning;
   bool asked_again_ = false;
+  bool doubting_ = false;  ///< the server said nothing: which have the flag?
   bool taking_back_ = false;
   bool refused_ = false;
   Failure failure_;

@@ -109,7 +109,7 @@ void FolderView::send(Search& search, imap::ClientSession& upstream) {
 
 // Without ESEARCH an answer does not say whose it is.
 void FolderView::start(imap::ClientSession& upstream) {
-  one_by_one_ = !upstream.has(imap::Capability::kEsearch);
+  one_by_one_ = may_be_silent_ = !upstream.has(imap::Capability::kEsearch);
   if (one_by_one_) return;
   for (Search& search : searches_) send(search, upstream);
 }
@@ -164,13 +164,23 @@ void FolderView::on_event(const imap::Event& event, imap::ClientSession& upstrea
 void FolderView::on_completed(const imap::Completed& completed, imap::ClientSession& upstream) {
   Search* const search = in_flight(completed.id);
   if (search == nullptr) return;
-  const bool answered = completed.status == imap::Status::kOk && search->has_result &&
-                        completed.code.code != imap::Code::kMessageLimit &&
-                        !search->found.overflowed();
-  if (!answered) failed_ = true;
-  *search->into = search->found.set();
+  const bool whole = completed.status == imap::Status::kOk &&
+                     completed.code.code != imap::Code::kMessageLimit &&
+                     !search->found.overflowed();
+  if (!whole || !(search->has_result || accepts_silence(*search))) failed_ = true;
+  if (search->has_result) *search->into = search->found.set();
+  if (search->into == &others_) matching_ = others_than(others_);
   searches_.erase(std::ranges::find(searches_, completed.id, &Search::id));
   if (one_by_one_) send_next(upstream);
+}
+
+// Without ESEARCH there are servers that say nothing where they find nothing. That is taken for
+// the answer that removes the least; which messages are shown is asked the other way round.
+bool FolderView::accepts_silence(const Search& search) {
+  if (!may_be_silent_ || search.into == &others_) return false;
+  if (search.into == &young_) young_ = others_than({});
+  if (search.into == &matching_) add("NOT (" + search.criteria + ')', others_);
+  return true;
 }
 
 void FolderView::narrow(Maildrop& maildrop) const {

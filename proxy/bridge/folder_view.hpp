@@ -62,6 +62,7 @@ class FolderView {
   };
   void add(std::string criteria, imap::UidSet& into);
   void send(Search& search, imap::ClientSession& upstream);
+  [[nodiscard]] bool accepts_silence(const Search& search);
   void send_next(imap::ClientSession& upstream);
   void on_completed(const imap::Completed& completed, imap::ClientSession& upstream);
   [[nodiscard]] Search* in_flight(imap::CommandId id);
@@ -71,8 +72,10 @@ class FolderView {
   std::deque<Search> searches_;  ///< not answered yet, in the order to be sent
   bool one_by_one_ = false;
   bool failed_ = false;
-  bool filtered_ = false;  ///< there was a search for what is shown
-  imap::UidSet matching_;  ///< what it found
+  bool may_be_silent_ = false;  ///< the server may say nothing where it finds nothing
+  bool filtered_ = false;       ///< there was a search for what is shown
+  imap::UidSet others_;         ///< what is not, where that search said nothing
+  imap::UidSet matching_;       ///< what it found
   imap::UidSet shown_before_;
   imap::UidSet young_;
   imap::UidSet expired_;

@@ -40,8 +40,12 @@ int days_ago(std::string_view date) {
   return -1;
 }
 
-/// All of the keys must match.
+/// All of the keys must match; or, of "NOT (...)", not all.
 bool matches(const StoredMessage& message, std::string_view criteria) {
+  constexpr std::string_view kNot = "NOT (";
+  if (criteria.starts_with(kNot) && criteria.ends_with(')')) {
+    return !matches(message, criteria.substr(kNot.size(), criteria.size() - kNot.size() - 1));
+  }
   while (!criteria.empty()) {
     const std::string key = take_word(criteria);
     bool matched = key == "ALL";
