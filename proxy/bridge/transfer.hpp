@@ -25,8 +25,9 @@ struct Destination {
 
 /// Finds the folder, and moves: by UID MOVE and a look at what is left, or else by UID COPY and,
 /// only when every piece of that was answered OK, a Removal. Trash is removed from the trash folder
-/// itself. Everything may be done again on another connection: what MOVE moved is not there any
-/// more, and what COPY was known to have copied is not copied again.
+/// itself. Everything may be done again on another connection: what MOVE has moved is not there
+/// any more, and what COPY was known to have copied is not copied again. What the server is still
+/// at work on, unheard, may end up in the target twice; never nowhere.
 class Transfer {
  public:
   Transfer(imap::UidSet remove, Destination destination, std::size_t most_found);

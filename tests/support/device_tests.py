@@ -43,6 +43,9 @@ class DeviceTest(unittest.TestCase):
     # The server has no MOVE: of a COPY whose answer is lost nobody knows, and a second copy of a
     # message in the target is better than none.
     copies = False
+    # So it is with a MOVE that the server still carries out while it is told again on another
+    # connection: Dovecot then makes two of one.
+    moved_twice = False
 
     @classmethod
     def setUpClass(cls):
@@ -77,7 +80,7 @@ class DeviceTest(unittest.TestCase):
             flags, found = mailbox.flags(), {}
             for uid in flags:
                 name_of = subject(mailbox.body(uid))
-                if name == "INBOX" or not self.copies:
+                if name == "INBOX" or not (self.copies or self.moved_twice):
                     self.assertNotIn(name_of, found, "twice in " + name)
                 found[name_of] = flags[uid]
             return found
@@ -153,6 +156,7 @@ class DeviceTest(unittest.TestCase):
 
     def cut_quit(self, mode, options, target, step, again):
         """False: QUIT has fewer steps."""
+        self.moved_twice = True
         user = self.server.mailbox([mail(f"m{n}") for n in range(1, 5)])
         if target == "Trash":
             with self.server.open(user) as other:
