@@ -61,13 +61,13 @@ class Flight {
   [[nodiscard]] std::optional<Sent> take(const imap::Completed& completed);
   [[nodiscard]] bool over() const { return sent_.empty(); }
 
-  /// Each search must have brought its own result, an empty one too: servers that lost their state
-  /// say OK to everything and nothing else.
   /// Each was answered OK, and some without a result: by a server that has lost its state, or one
   /// that says nothing where it finds nothing.
   [[nodiscard]] bool search_silent() const {
     return !search_failed_ && searches_ > 0 && searches_answered_ < searches_;
   }
+  /// Each search must have brought its own result, an empty one too: servers that lost their state
+  /// say OK to everything and nothing else.
   [[nodiscard]] bool search_answered() const {
     return !search_failed_ && searches_ > 0 && searches_answered_ == searches_;
   }

@@ -190,7 +190,7 @@ void FolderOpening::finish_listing() {
 
 /// The list is there; now it must be known what of it is shown.
 void FolderOpening::on_listed() {
-  view_.on_listed(upstream_);
+  view_.on_listed(upstream_, maildrop_);
   ids_.on_listed(upstream_, maildrop_);
   if (ids_.state() == FolderIds::State::kFailed) {
     fail(ids_.failure(), true);

@@ -99,7 +99,7 @@ FolderView::FolderView(const MailboxChoices& choices, std::chrono::sys_days toda
 
 void FolderView::add(std::string criteria, imap::UidSet& into) {
   searches_.push_back(
-      {std::move(criteria), &into, {}, false, false, imap::UidCollector(most_found_)});
+      {std::move(criteria), &into, {}, false, false, false, imap::UidCollector(most_found_)});
 }
 
 void FolderView::send(Search& search, imap::ClientSession& upstream) {
@@ -109,17 +109,23 @@ void FolderView::send(Search& search, imap::ClientSession& upstream) {
 
 // Without ESEARCH an answer does not say whose it is.
 void FolderView::start(imap::ClientSession& upstream) {
-  one_by_one_ = may_be_silent_ = !upstream.has(imap::Capability::kEsearch);
+  one_by_one_ = !upstream.has(imap::Capability::kEsearch);
   if (one_by_one_) return;
   for (Search& search : searches_) send(search, upstream);
 }
 
-void FolderView::on_listed(imap::ClientSession& upstream) {
+void FolderView::on_listed(imap::ClientSession& upstream, const Maildrop& maildrop) {
+  if (!one_by_one_) return;
+  if (!std::exchange(listing_known_, true)) {
+    listed_ = maildrop.all(0);
+    if (listed_.empty()) searches_.clear();  // there is nothing to be found
+  }
   send_next(upstream);
 }
 
 void FolderView::send_next(imap::ClientSession& upstream) {
-  if (!searches_.empty() && !searches_.front().sent) send(searches_.front(), upstream);
+  if (failed_ || searches_.empty() || searches_.front().sent) return;
+  send(searches_.front(), upstream);
 }
 
 FolderView::State FolderView::state() const {
@@ -129,7 +135,7 @@ FolderView::State FolderView::state() const {
 
 std::size_t FolderView::memory_octets() const {
   std::size_t octets = matching_.memory_octets() + shown_before_.memory_octets() +
-                       young_.memory_octets() + expired_.memory_octets();
+                       young_.memory_octets() + expired_.memory_octets() + listed_.memory_octets();
   for (const Search& search : searches_) {
     octets += 2 * search.found.held_ranges() * sizeof(imap::UidSet::Range);
   }
@@ -167,20 +173,19 @@ void FolderView::on_completed(const imap::Completed& completed, imap::ClientSess
   const bool whole = completed.status == imap::Status::kOk &&
                      completed.code.code != imap::Code::kMessageLimit &&
                      !search->found.overflowed();
-  if (!whole || !(search->has_result || accepts_silence(*search))) failed_ = true;
-  if (search->has_result) *search->into = search->found.set();
-  if (search->into == &others_) matching_ = others_than(others_);
+  // RFC 4731 section 3.1: with ESEARCH nothing found is said as well; others may leave it out, and
+  // are asked the other way round. One that has lost its state has no answer to that either.
+  if (whole && !search->has_result && one_by_one_ && !search->negated) {
+    search->negated = true;
+    search->criteria = "NOT (" + search->criteria + ')';
+    send(*search, upstream);
+    return;
+  }
+  if (!whole || !search->has_result) failed_ = true;
+  const imap::UidSet found = search->found.set();
+  *search->into = search->negated ? difference(listed_, found) : found;
   searches_.erase(std::ranges::find(searches_, completed.id, &Search::id));
   if (one_by_one_) send_next(upstream);
-}
-
-// Without ESEARCH there are servers that say nothing where they find nothing. That is taken for
-// the answer that removes the least; which messages are shown is asked the other way round.
-bool FolderView::accepts_silence(const Search& search) {
-  if (!may_be_silent_ || search.into == &others_) return false;
-  if (search.into == &young_) young_ = others_than({});
-  if (search.into == &matching_) add("NOT (" + search.criteria + ')', others_);
-  return true;
 }
 
 void FolderView::narrow(Maildrop& maildrop) const {

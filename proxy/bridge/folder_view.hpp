@@ -31,8 +31,8 @@ class FolderView {
 
   /// Behind SELECT, in the same flight: the searches go out if their answers can be told apart.
   void start(imap::ClientSession& upstream);
-  /// The listing is complete: what is left is asked, one by one.
-  void on_listed(imap::ClientSession& upstream);
+  /// The listing is complete, hidden messages too: what is left is asked, one by one.
+  void on_listed(imap::ClientSession& upstream, const Maildrop& maildrop);
   void on_event(const imap::Event& event, imap::ClientSession& upstream);
 
   [[nodiscard]] State state() const;
@@ -58,11 +58,11 @@ class FolderView {
     imap::CommandId id{};
     bool sent = false;
     bool has_result = false;
+    bool negated = false;  ///< asks for the messages that do not match
     imap::UidCollector found;
   };
   void add(std::string criteria, imap::UidSet& into);
   void send(Search& search, imap::ClientSession& upstream);
-  [[nodiscard]] bool accepts_silence(const Search& search);
   void send_next(imap::ClientSession& upstream);
   void on_completed(const imap::Completed& completed, imap::ClientSession& upstream);
   [[nodiscard]] Search* in_flight(imap::CommandId id);
@@ -72,10 +72,10 @@ class FolderView {
   std::deque<Search> searches_;  ///< not answered yet, in the order to be sent
   bool one_by_one_ = false;
   bool failed_ = false;
-  bool may_be_silent_ = false;  ///< the server may say nothing where it finds nothing
-  bool filtered_ = false;       ///< there was a search for what is shown
-  imap::UidSet others_;         ///< what is not, where that search said nothing
-  imap::UidSet matching_;       ///< what it found
+  bool listing_known_ = false;
+  imap::UidSet listed_;    ///< all messages of the listing, if searches go one by one
+  bool filtered_ = false;  ///< there was a search for what is shown
+  imap::UidSet matching_;  ///< what it found
   imap::UidSet shown_before_;
   imap::UidSet young_;
   imap::UidSet expired_;

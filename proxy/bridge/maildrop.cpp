@@ -174,6 +174,12 @@ imap::UidSet Maildrop::retrieved(std::size_t folder) const {
   return set;
 }
 
+imap::UidSet Maildrop::all(std::size_t folder) const {
+  imap::UidSet set;
+  for (const std::uint32_t uid : folders_[folder].mailbox->uids()) set.add(imap::Uid(uid));
+  return set;
+}
+
 imap::UidSet Maildrop::shown(std::size_t folder) const {
   const Folder& shown = folders_[folder];
   imap::UidSet set;

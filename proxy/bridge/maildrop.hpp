@@ -92,6 +92,8 @@ class Maildrop {
   [[nodiscard]] imap::UidSet deleted_undelivered(std::size_t folder) const;
   /// Sent whole by RETR, marked deleted or not.
   [[nodiscard]] imap::UidSet retrieved(std::size_t folder) const;
+  /// All of it, hidden ones too.
+  [[nodiscard]] imap::UidSet all(std::size_t folder) const;
   /// All that are shown, marked deleted or not.
   [[nodiscard]] imap::UidSet shown(std::size_t folder) const;
 
