@@ -21,6 +21,22 @@ std::string unless_keyword(std::string_view keyword) {
   return "UNKEYWORD " + std::string(keyword);
 }
 
+/// Messages for which all the keys hold.
+std::string all_of(const std::vector<std::string>& keys) {
+  std::string criteria;
+  for (const std::string& key : keys) criteria += (criteria.empty() ? "" : " ") + key;
+  return criteria;
+}
+
+/// Messages for which one of them does not; without parentheses, which not every server takes.
+std::string not_all_of(const std::vector<std::string>& keys) {
+  std::string criteria = "NOT " + keys.back();
+  for (auto key = keys.rbegin() + 1; key != keys.rend(); ++key) {
+    criteria.insert(0, "OR NOT " + *key + ' ');
+  }
+  return criteria;
+}
+
 /// All UIDs that are not in the set.
 imap::UidSet others_than(const imap::UidSet& set) {
   constexpr std::uint32_t kLargest = std::numeric_limits<std::uint32_t>::max();
@@ -77,33 +93,31 @@ std::vector<NeededKeyword> needed_keywords(const MailboxChoices& choices) {
 FolderView::FolderView(const MailboxChoices& choices, std::chrono::sys_days today,
                        std::size_t most_found)
     : choices_(choices), most_found_(most_found) {
-  std::string criteria;
-  const auto also = [&criteria](const std::string& key) {
-    if (!criteria.empty()) criteria += ' ';
-    criteria += key;
-  };
-  if (keeps_hidden(choices)) also(unless_keyword(kHiddenKeyword));
-  if (choices.hide_fetched) also(unless_keyword(fetched_keyword(choices)));
-  if (choices.unseen_only) also("UNSEEN");
+  std::vector<std::string> shown;
+  if (keeps_hidden(choices)) shown.push_back(unless_keyword(kHiddenKeyword));
+  if (choices.hide_fetched) shown.push_back(unless_keyword(fetched_keyword(choices)));
+  if (choices.unseen_only) shown.emplace_back("UNSEEN");
   // A day more, here and below: the server's date may be that of a zone behind ours.
-  if (choices.max_age > days(0)) also("SINCE " + search_date(today - choices.max_age - days(1)));
-  filtered_ = !criteria.empty();
-  if (filtered_) add(std::move(criteria), matching_);
-  if (choices.newest > 0) add(std::string("KEYWORD ") + kShownKeyword, shown_before_);
+  if (choices.max_age > days(0)) {
+    shown.push_back("SINCE " + search_date(today - choices.max_age - days(1)));
+  }
+  filtered_ = !shown.empty();
+  if (filtered_) add(std::move(shown), matching_);
+  if (choices.newest > 0) add({std::string("KEYWORD ") + kShownKeyword}, shown_before_);
   if (choices.retain > days(0)) {
     const std::string date = search_date(today - choices.retain - days(1));
-    add("SINCE " + date, young_);
-    add(std::string("KEYWORD ") + kHiddenKeyword + " BEFORE " + date, expired_);
+    add({"SINCE " + date}, young_);
+    add({std::string("KEYWORD ") + kHiddenKeyword, "BEFORE " + date}, expired_);
   }
 }
 
-void FolderView::add(std::string criteria, imap::UidSet& into) {
+void FolderView::add(std::vector<std::string> keys, imap::UidSet& into) {
   searches_.push_back(
-      {std::move(criteria), &into, {}, false, false, false, imap::UidCollector(most_found_)});
+      {std::move(keys), &into, {}, false, false, false, imap::UidCollector(most_found_)});
 }
 
 void FolderView::send(Search& search, imap::ClientSession& upstream) {
-  search.id = upstream.uid_search(search.criteria);
+  search.id = upstream.uid_search(search.negated ? not_all_of(search.keys) : all_of(search.keys));
   search.sent = true;
 }
 
@@ -177,7 +191,6 @@ void FolderView::on_completed(const imap::Completed& completed, imap::ClientSess
   // are asked the other way round. One that has lost its state has no answer to that either.
   if (whole && !search->has_result && one_by_one_ && !search->negated) {
     search->negated = true;
-    search->criteria = "NOT (" + search->criteria + ')';
     send(*search, upstream);
     return;
   }

@@ -53,7 +53,7 @@ class FolderView {
 
  private:
   struct Search {
-    std::string criteria;
+    std::vector<std::string> keys;  ///< that must all hold
     imap::UidSet* into;
     imap::CommandId id{};
     bool sent = false;
@@ -61,7 +61,7 @@ class FolderView {
     bool negated = false;  ///< asks for the messages that do not match
     imap::UidCollector found;
   };
-  void add(std::string criteria, imap::UidSet& into);
+  void add(std::vector<std::string> keys, imap::UidSet& into);
   void send(Search& search, imap::ClientSession& upstream);
   void send_next(imap::ClientSession& upstream);
   void on_completed(const imap::Completed& completed, imap::ClientSession& upstream);

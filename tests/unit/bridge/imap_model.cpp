@@ -40,26 +40,31 @@ int days_ago(std::string_view date) {
   return -1;
 }
 
-/// All of the keys must match; or, of "NOT (...)", not all.
+/// Takes one key, with what belongs to it.
+bool key_matches(const StoredMessage& message, std::string_view& criteria) {
+  const std::string key = take_word(criteria);
+  if (key == "NOT") return !key_matches(message, criteria);
+  if (key == "OR") {
+    const bool one = key_matches(message, criteria);
+    const bool other = key_matches(message, criteria);
+    return one || other;
+  }
+  if (key == "DELETED") return message.deleted;
+  if (key == "UNDELETED") return !message.deleted;
+  if (key == "UID") return in_set(take_word(criteria), message.uid);
+  if (key == "KEYWORD") return message.keywords.contains(take_word(criteria));
+  if (key == "UNKEYWORD") return !message.keywords.contains(take_word(criteria));
+  if (key == "UNSEEN") return !message.seen;
+  if (key == "SINCE") return message.age <= days_ago(take_word(criteria));
+  if (key == "BEFORE") return message.age > days_ago(take_word(criteria));
+  return key == "ALL";
+}
+
+/// All of the keys must match.
 bool matches(const StoredMessage& message, std::string_view criteria) {
-  constexpr std::string_view kNot = "NOT (";
-  if (criteria.starts_with(kNot) && criteria.ends_with(')')) {
-    return !matches(message, criteria.substr(kNot.size(), criteria.size() - kNot.size() - 1));
-  }
-  while (!criteria.empty()) {
-    const std::string key = take_word(criteria);
-    bool matched = key == "ALL";
-    if (key == "DELETED") matched = message.deleted;
-    if (key == "UNDELETED") matched = !message.deleted;
-    if (key == "UID") matched = in_set(take_word(criteria), message.uid);
-    if (key == "KEYWORD") matched = message.keywords.contains(take_word(criteria));
-    if (key == "UNKEYWORD") matched = !message.keywords.contains(take_word(criteria));
-    if (key == "UNSEEN") matched = !message.seen;
-    if (key == "SINCE") matched = message.age <= days_ago(take_word(criteria));
-    if (key == "BEFORE") matched = message.age > days_ago(take_word(criteria));
-    if (!matched) return false;
-  }
-  return true;
+  bool all = true;
+  while (!criteria.empty()) all = key_matches(message, criteria) && all;
+  return all;
 }
 
 bool changes_something(std::string_view verb) {
