@@ -159,7 +159,8 @@ UpdatePlan Bridge::plan_update(std::size_t folder) const {
     case DeleteMode::kMove:
     case DeleteMode::kFlag:
       plan.hide = intersection(deleted, opened.young);
-      plan.remove = union_of(difference(deleted, opened.young), opened.expired);
+      plan.remove = difference(deleted, opened.young);
+      plan.expired = opened.expired;
       break;
     case DeleteMode::kHide:
       plan.hide = deleted;

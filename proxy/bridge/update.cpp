@@ -21,7 +21,9 @@ Update::Update(UpdatePlan plan, std::size_t most_found)
     : plan_(std::move(plan)),
       parts_(std::make_unique<Parts>(
           keyword_store(plan_.fetched, plan_.fetched_keyword, most_found),
-          keyword_store(plan_.hide, kHiddenKeyword, most_found), way_of(plan_, most_found))) {}
+          keyword_store(plan_.hide, kHiddenKeyword, most_found), way_of(plan_, most_found))),
+      most_found_(most_found),
+      still_hidden_(most_found) {}
 
 Update::Way Update::way_of(const UpdatePlan& plan, std::size_t most_found) {
   if (plan.remove.empty()) return {};
@@ -55,7 +57,23 @@ void Update::start(imap::ClientSession& upstream, bool numbers_known) {
   begun_ = 0;
   try_out(upstream, plan_.mark_seen, imap::kSeenFlag, seen_sent_);
   try_out(upstream, plan_.shown, kShownKeyword, shown_sent_);
+  still_hidden_.begin();
+  if (!plan_.expired.empty()) {
+    still_hidden_.search(upstream, plan_.expired, std::string("KEYWORD ") + kHiddenKeyword);
+  }
   begin_parts(upstream);
+}
+
+/// The search is over. Those that are hidden still go with the others; those whose answer is
+/// missing stay for another session.
+void Update::take_still_hidden() {
+  const imap::UidSet asked = std::exchange(plan_.expired, {});
+  if (!still_hidden_.search_answered()) {
+    expired_unknown_ = true;
+    return;
+  }
+  plan_.remove = union_of(plan_.remove, intersection(asked, still_hidden_.found()));
+  parts_->way = way_of(plan_, most_found_);
 }
 
 void Update::begin_part(std::size_t part, imap::ClientSession& upstream) {
@@ -73,7 +91,9 @@ void Update::begin_part(std::size_t part, imap::ClientSession& upstream) {
 
 void Update::begin_parts(imap::ClientSession& upstream) {
   const auto waits = [this] {
-    return one_by_one_ && begun_ > 0 && part_state(begun_ - 1) == State::kRunning;
+    const bool previous_runs =
+        one_by_one_ && begun_ > 0 && part_state(begun_ - 1) == State::kRunning;
+    return previous_runs || !still_hidden_.over();
   };
   while (begun_ < kParts && !waits()) begin_part(begun_++, upstream);
 }
@@ -84,6 +104,13 @@ void Update::on_event(const imap::Event& event, imap::ClientSession& upstream) {
     const bool refused = completed->status != imap::Status::kOk;
     if (std::erase(seen_sent_, completed->id) > 0 && refused) seen_refused_ = true;
     if (std::erase(shown_sent_, completed->id) > 0 && refused) shown_refused_ = true;
+  }
+  if (!still_hidden_.over()) {
+    still_hidden_.note(event);
+    const auto* const completed = std::get_if<imap::Completed>(&event);
+    if (completed != nullptr && still_hidden_.take(*completed) && still_hidden_.over()) {
+      take_still_hidden();
+    }
   }
   // What has not begun here may still know commands of an earlier connection.
   if (begun_ > 0) parts_->fetched.on_event(event, upstream);
@@ -121,7 +148,7 @@ Update::State Update::part_state(std::size_t part) const {
 }
 
 Update::State Update::state() const {
-  if (!seen_sent_.empty() || !shown_sent_.empty()) return State::kRunning;
+  if (!seen_sent_.empty() || !shown_sent_.empty() || !still_hidden_.over()) return State::kRunning;
   State state = State::kDone;
   for (std::size_t part = 0; part < kParts; ++part) {
     const State its = part_state(part);
@@ -163,8 +190,8 @@ std::size_t Update::memory_octets() const {
                                             [](const auto& way) { return way.memory_octets(); },
                                         },
                                         parts_->way);
-  return plan_.memory_octets() + parts_->fetched.memory_octets() + parts_->hide.memory_octets() +
-         of_way;
+  return plan_.memory_octets() + still_hidden_.memory_octets() + parts_->fetched.memory_octets() +
+         parts_->hide.memory_octets() + of_way;
 }
 
 std::string Update::complaints() const {
@@ -178,6 +205,7 @@ std::string Update::complaints() const {
   std::string text;
   if (seen_refused_) text += " (\\Seen was not stored)";
   if (shown_refused_) text += " (" + std::string(kShownKeyword) + " was not stored)";
+  if (expired_unknown_) text += " (what --retain kept, and need not any more, was not removed)";
   if (foreign_flags_lost) text += " (\\Deleted flags of others were not put back)";
   return text;
 }

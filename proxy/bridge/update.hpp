@@ -35,6 +35,9 @@ struct UpdatePlan {
   imap::UidSet hide{};     ///< to be given kHiddenKeyword; disjoint from `remove`
   imap::UidSet fetched{};  ///< to be given `fetched_keyword`; disjoint from both
   std::string fetched_keyword{};
+  /// Hidden earlier, and to be removed in the same way if they still are: a person may have taken
+  /// kHiddenKeyword off since the session began. Nobody waits for them.
+  imap::UidSet expired{};
   imap::UidSet mark_seen{};  ///< before anything else, or what is moved would not be
   imap::UidSet shown{};      ///< to be given kShownKeyword
   // NOLINTEND(readability-redundant-member-init)
@@ -43,10 +46,11 @@ struct UpdatePlan {
   [[nodiscard]] std::uint64_t asked() const { return remove.size() + hide.size() + fetched.size(); }
   [[nodiscard]] std::size_t memory_octets() const {
     return remove.memory_octets() + hide.memory_octets() + fetched.memory_octets() +
-           mark_seen.memory_octets() + shown.memory_octets();
+           expired.memory_octets() + mark_seen.memory_octets() + shown.memory_octets();
   }
   [[nodiscard]] bool empty() const {
-    return remove.empty() && hide.empty() && fetched.empty() && mark_seen.empty() && shown.empty();
+    return remove.empty() && hide.empty() && fetched.empty() && expired.empty() &&
+           mark_seen.empty() && shown.empty();
   }
 };
 
@@ -100,6 +104,7 @@ class Update {
   [[nodiscard]] State way_state() const;
   /// Of `fetched`, `hide` and the way, in this order.
   [[nodiscard]] State part_state(std::size_t part) const;
+  void take_still_hidden();
   void begin_part(std::size_t part, imap::ClientSession& upstream);
   void begin_parts(imap::ClientSession& upstream);
   void try_out(imap::ClientSession& upstream, const imap::UidSet& set, std::string_view flag,
@@ -115,6 +120,9 @@ class Update {
   };
   std::unique_ptr<Parts> parts_;  ///< apart: every session has room for an Update, few have one
   std::size_t begun_ = 0;         ///< parts, on this connection
+  std::size_t most_found_;
+  Flight still_hidden_;           ///< of UpdatePlan::expired; in front of the parts
+  bool expired_unknown_ = false;  ///< the server did not tell
   bool one_by_one_ = false;
   bool numbers_known_ = false;
   // Best effort, not completed yet.
