@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# For tests/run.sh and config/demo.sh, to be sourced: says what is done, and installs Debian packages.
+# For config/demo.sh and the scripts of tests/, to be sourced: says what is done, installs Debian
+# packages, builds.
 # Needs set -euo pipefail in the script that sources it.
 
 say() { printf '==> %s\n' "$*"; }
@@ -17,6 +18,32 @@ as_root() {
 is_installed() {
   local name=$1
   [[ $(dpkg-query -W -f '${db:Status-Status}\n' "$name" 2>/dev/null | head -n 1) == installed ]]
+}
+
+# build_tree DIRECTORY [cmake options]: with ninja and ccache where they are. TARGETS and JOBS in the
+# environment: of the build, instead of all and the number of CPUs. Needs source_dir.
+build_tree() {
+  local directory=$1 generator=() targets=()
+  shift
+  if [[ ! -e $directory/CMakeCache.txt ]] && command -v ninja >/dev/null; then generator=(-G Ninja); fi
+  if command -v ccache >/dev/null; then generator+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
+  if [[ -n ${TARGETS-} ]]; then read -ra targets <<<"--target $TARGETS"; fi
+  say "building: cmake -S . -B $directory $*"
+  mkdir -p "$(dirname "$directory")"
+  cmake -S "$source_dir" -B "$directory" "${generator[@]}" "$@" >"$directory.configure.log" 2>&1 ||
+    { cat "$directory.configure.log"; return 1; }
+  cmake --build "$directory" --parallel "${JOBS:-$(nproc)}" "${targets[@]}"
+}
+
+# Builds popbridge as released, but with its assertions, unless POPBRIDGE_BINARY names an executable.
+# Needs source_dir and build_root.
+provide_binary() {
+  if [[ -z ${POPBRIDGE_BINARY-} ]]; then
+    build_tree "$build_root/soak" -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+      -DCMAKE_CXX_FLAGS_RELWITHDEBINFO="-O2 -g"
+    POPBRIDGE_BINARY=$build_root/soak/proxy/popbridge
+  fi
+  export POPBRIDGE_BINARY
 }
 
 # Installs those of the packages named that are not there. A mail server among them must not start:

@@ -66,15 +66,10 @@ finish() {
 
 # build NAME [cmake options]: a tree of its own for each kind of build.
 build() {
-  local name=$1 directory=$build_root/$1 generator=()
+  local name=$1
   shift
-  if [[ ! -e $directory/CMakeCache.txt ]] && command -v ninja >/dev/null; then generator=(-G Ninja); fi
-  if command -v ccache >/dev/null; then generator+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
-  say "building $name: cmake -S . -B $directory $*"
-  cmake -S "$source_dir" -B "$directory" "${generator[@]}" -DCMAKE_BUILD_TYPE=Debug \
-    -DPOPBRIDGE_TESTS=ON -DPOPBRIDGE_WERROR=ON "$@" >"$directory.configure.log" 2>&1 ||
-    { cat "$directory.configure.log"; return 1; }
-  cmake --build "$directory" --parallel "$jobs"
+  JOBS=$jobs build_tree "$build_root/$name" -DCMAKE_BUILD_TYPE=Debug \
+    -DPOPBRIDGE_TESTS=ON -DPOPBRIDGE_WERROR=ON "$@"
 }
 
 # run_tests NAME [ctest options]: adds to the two counts; a failure does not end the run.

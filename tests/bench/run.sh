@@ -39,17 +39,8 @@ while (($#)); do
 done
 if [[ $install == yes ]]; then install_missing "${build_packages[@]}" "${bench_packages[@]}"; fi
 
-directory=$build_root/release generator=()
-if [[ ! -e $directory/CMakeCache.txt ]] && command -v ninja >/dev/null; then
-  generator=(-G Ninja)
-fi
-if command -v ccache >/dev/null; then generator+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
-say "building the release: cmake -S . -B $directory -DCMAKE_BUILD_TYPE=Release -DPOPBRIDGE_BENCH=ON"
-mkdir -p "$build_root"
-cmake -S "$source_dir" -B "$directory" "${generator[@]}" -DCMAKE_BUILD_TYPE=Release \
-  -DPOPBRIDGE_BENCH=ON >"$directory.configure.log" 2>&1 ||
-  { cat "$directory.configure.log"; exit 1; }
-cmake --build "$directory" --parallel "$(nproc)"
+directory=$build_root/release
+build_tree "$directory" -DCMAKE_BUILD_TYPE=Release -DPOPBRIDGE_BENCH=ON
 
 output=$build_root/bench status=0
 mkdir -p "$output"

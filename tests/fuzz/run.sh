@@ -53,16 +53,10 @@ if [[ $install == yes ]]; then install_missing "${build_packages[@]}" "${fuzz_pa
 
 build=$build_root/fuzz work=$build_root/fuzz/work findings=$build_root/fuzz/findings
 corpus=$source_dir/tests/fuzz/corpus
-generator=()
-if [[ ! -e $build/CMakeCache.txt ]] && command -v ninja >/dev/null; then generator=(-G Ninja); fi
-if command -v ccache >/dev/null; then generator+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
-say "building: cmake -S . -B $build -DPOPBRIDGE_FUZZ=ON"
-mkdir -p "$build" "$work" "$findings"
-cmake -S "$source_dir" -B "$build" "${generator[@]}" -DCMAKE_BUILD_TYPE=Debug -DPOPBRIDGE_FUZZ=ON \
-  -DCMAKE_CXX_COMPILER=clang++-19 >"$build/configure.log" 2>&1 ||
-  { cat "$build/configure.log"; exit 1; }
-cmake --build "$build" --parallel "$(nproc)" --target "${targets[@]/#/fuzz_}" >"$build/build.log" 2>&1 ||
-  { cat "$build/build.log"; exit 1; }
+mkdir -p "$work" "$findings"
+say "building with clang, see $build.log"
+TARGETS=${targets[*]/#/fuzz_} build_tree "$build" -DCMAKE_BUILD_TYPE=Debug -DPOPBRIDGE_FUZZ=ON \
+  -DCMAKE_CXX_COMPILER=clang++-19 >"$build.log" 2>&1 || { cat "$build.log"; exit 1; }
 
 program() { printf '%s\n' "$build/tests/fuzz/fuzz_$1"; }
 export ASAN_SYMBOLIZER_PATH=/usr/lib/llvm-19/bin/llvm-symbolizer

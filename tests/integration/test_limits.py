@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
 from fault_bench import MESSAGES, Bench, Client, FaultTest, check_text, code_of  # noqa: E402
 from imap_faults import act, bye, call, done, no, normal, stall  # noqa: E402
-from popbridge_process import PATIENCE_S  # noqa: E402
+from popbridge_process import PATIENCE_S, until  # noqa: E402
 
 REFUSED = no("[AUTHENTICATIONFAILED] Invalid credentials (Failure)")
 # A delay that a test can wait for.
@@ -30,16 +30,6 @@ def not_held_back(bench, count):
         lambda lines: len(found := [x for x in lines if x.event == "login-ok"]) == count and found,
         f"{count} logins")
     return "waited_ms" not in lines[-1].fields
-
-
-def until(happened, what):
-    """Waits for what nobody tells of."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not (result := happened()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited for {what}")
-        time.sleep(0.02)
-    return result
 
 
 class Room:

@@ -14,21 +14,11 @@ import corpus  # noqa: E402
 from bridged import DovecotTest  # noqa: E402
 from fault_bench import MESSAGES, Bench, Client, FaultTest, check_text, code_of  # noqa: E402
 from imap_faults import act, call, cut_body, normal, stall  # noqa: E402
-from popbridge_process import PATIENCE_S  # noqa: E402
+from popbridge_process import PATIENCE_S, until  # noqa: E402
 
 REJECT = ("--session-lock", "reject", "--threads", 4)
 TAKEOVER = ("--session-lock", "takeover", "--threads", 4)
 TAKEN_OVER = "taken over by a newer session"
-
-
-def until(happened, what):
-    """Waits for what nobody tells of."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not (result := happened()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited for {what}")
-        time.sleep(0.02)
-    return result
 
 
 def log_in_at_last(bench):
@@ -44,6 +34,16 @@ def gated(bench, point):
     gate = threading.Event()
     bench.server.on(point, act(call(lambda: gate.wait(PATIENCE_S)), normal), times=1)
     return gate
+
+
+def quit_under_way(bench):
+    """(what lets the server go on, a client whose QUIT is deleting message 2)."""
+    gate = gated(bench, "EXPUNGE")
+    client = bench.login()
+    client.ok("DELE 2")
+    client.send(b"QUIT\r\n")
+    bench.server.wait_for_command("EXPUNGE")
+    return gate, client
 
 
 class Reject(FaultTest):
@@ -217,11 +217,7 @@ class Takeover(FaultTest):
 
     def test_quit_is_never_cut_and_the_newer_session_sees_what_it_left(self):
         with Bench(options=TAKEOVER) as bench:
-            gate = gated(bench, "EXPUNGE")
-            older = bench.login()
-            older.ok("DELE 2")
-            older.send(b"QUIT\r\n")
-            bench.server.wait_for_command("EXPUNGE")
+            gate, older = quit_under_way(bench)
             newer = bench.connect()
             newer.ok("USER joe")
             newer.send(b"PASS secret\r\n")
@@ -239,11 +235,7 @@ class Takeover(FaultTest):
     def test_of_two_that_wait_for_a_quit_one_goes_on(self):
         """The newest; which of them that is the server decides."""
         with Bench(options=TAKEOVER) as bench:
-            gate = gated(bench, "EXPUNGE")
-            older = bench.login()
-            older.ok("DELE 2")
-            older.send(b"QUIT\r\n")
-            bench.server.wait_for_command("EXPUNGE")
+            gate, older = quit_under_way(bench)
             waiting = [bench.connect(), bench.connect()]
             for client in waiting:
                 client.ok("USER joe")

@@ -33,22 +33,7 @@ if [[ -z $seconds ]]; then fail "for how many seconds? (see --help)"; fi
 if [[ $install == yes ]]; then
   install_missing "${build_packages[@]}" ca-certificates dovecot-imapd dovecot-pop3d openssl python3
 fi
-if [[ -z ${POPBRIDGE_BINARY-} ]]; then
-  # As released, but with its assertions.
-  directory=$build_root/soak generator=()
-  if [[ ! -e $directory/CMakeCache.txt ]] && command -v ninja >/dev/null; then
-    generator=(-G Ninja)
-  fi
-  if command -v ccache >/dev/null; then generator+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
-  say "building: cmake -S . -B $directory -DCMAKE_BUILD_TYPE=RelWithDebInfo"
-  mkdir -p "$build_root"
-  cmake -S "$source_dir" -B "$directory" "${generator[@]}" -DCMAKE_BUILD_TYPE=RelWithDebInfo \
-    -DCMAKE_CXX_FLAGS_RELWITHDEBINFO="-O2 -g" >"$directory.configure.log" 2>&1 ||
-    { cat "$directory.configure.log"; exit 1; }
-  cmake --build "$directory" --parallel "$(nproc)"
-  POPBRIDGE_BINARY=$directory/proxy/popbridge
-fi
-export POPBRIDGE_BINARY
+provide_binary
 say "soaking $POPBRIDGE_BINARY for $seconds s"
 PYTHONPATH=$source_dir/tests/support exec python3 -B "$source_dir/tests/soak/soak.py" \
   "$seconds" "${options[@]}"

@@ -1,15 +1,13 @@
 """Base of the tests that move clients from another POP3 server to popbridge: real clients with a
 memory, each in a home of its own, that see one address all the time."""
 
-import os
 import shutil
-import subprocess
 import tempfile
 import unittest
 from pathlib import Path
 
-from popbridge_process import Popbridge, need_tool
-from real_clients import CLIENT_TIMEOUT_S, contents
+from popbridge_process import Popbridge
+from real_clients import contents, delivery_program, run_program, secret_file
 from relay import Relay
 
 FETCHMAIL_NO_MAIL = 1
@@ -35,23 +33,13 @@ class _Client:
         return len(contents(self.delivered)) - before
 
     def call(self, *command, accept=(0,)):
-        environment = {"PATH": os.environ["PATH"], "HOME": str(self.home), "LC_ALL": "C"}
-        result = subprocess.run([need_tool(command[0]), *map(str, command[1:])],
-                                stdin=subprocess.DEVNULL, capture_output=True, cwd=self.home,
-                                env=environment, timeout=CLIENT_TIMEOUT_S, check=False)
-        if result.returncode not in accept:
-            said = (result.stdout[-2000:] + b"\n" + result.stderr[-4000:]).decode(errors="replace")
-            self.test.fail(f"{command[0]} ended with {result.returncode}\n{said}")
+        run_program(self.home, *command, accept=accept)
 
-    def file(self, name, text, mode=0o600):
-        path = self.home / name
-        path.touch(mode=mode)
-        path.write_text(text)
-        return path
+    def file(self, name, text):
+        return secret_file(self.home, name, text)
 
     def deliver(self):
-        return self.file("deliver", f'#!/bin/sh\ncat > "$(mktemp {self.delivered}/XXXXXXXX)" && '
-                                    f"sleep {_DELIVERY_PAUSE_S}\n", 0o755)
+        return delivery_program(self.home, self.delivered, _DELIVERY_PAUSE_S)
 
 
 class Fetchmail(_Client):

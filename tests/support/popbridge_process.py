@@ -33,6 +33,16 @@ def need_tool(name):
     return path
 
 
+def until(happened, what):
+    """Waits for what nobody tells of; gives what `happened` gave in the end."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not (result := happened()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited for {what}")
+        time.sleep(0.02)
+    return result
+
+
 def binary():
     """Path of the executable under test."""
     path = os.environ.get("POPBRIDGE_BINARY")

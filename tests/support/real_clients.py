@@ -16,6 +16,32 @@ from popbridge_process import need_tool
 CLIENT_TIMEOUT_S = 60
 
 
+def run_program(home, *command, accept=(0,)):
+    """Runs it with `home` as HOME; returns what it printed on standard output."""
+    environment = {"PATH": os.environ["PATH"], "HOME": str(home), "LC_ALL": "C"}
+    result = subprocess.run([need_tool(command[0]), *map(str, command[1:])],
+                            stdin=subprocess.DEVNULL, capture_output=True, cwd=home,
+                            env=environment, timeout=CLIENT_TIMEOUT_S, check=False)
+    if result.returncode not in accept:
+        said = (result.stdout[-2000:] + b"\n" + result.stderr[-4000:]).decode(errors="replace")
+        raise AssertionError(f"{command[0]} ended with {result.returncode}\n{said}")
+    return result.stdout
+
+
+def secret_file(home, name, text, mode=0o600):
+    """A file that only its owner can read, as clients demand for passwords."""
+    path = home / name
+    path.touch(mode=mode)
+    path.write_text(text)
+    return path
+
+
+def delivery_program(home, directory, pause_s):
+    """Puts each message into a file of `directory`, and ends so long after that."""
+    return secret_file(home, "deliver", f'#!/bin/sh\ncat > "$(mktemp {directory}/XXXXXXXX)" && '
+                                        f"sleep {pause_s}\n", 0o755)
+
+
 class ClientTest(BridgedTest):
     """Gives self.user with the nasty mailbox, self.texts (what POP3 says of it), self.home."""
 
@@ -55,34 +81,20 @@ class ClientTest(BridgedTest):
         self.fill(self.messages)
 
     def run_client(self, *command, accept=(0,)):
-        """Runs the program with self.home as HOME; returns what it printed on standard output."""
-        environment = {"PATH": os.environ["PATH"], "HOME": str(self.home), "LC_ALL": "C"}
-        result = subprocess.run([need_tool(command[0]), *map(str, command[1:])],
-                                stdin=subprocess.DEVNULL, capture_output=True, cwd=self.home,
-                                env=environment, timeout=CLIENT_TIMEOUT_S, check=False)
-        if result.returncode not in accept:
-            said = (result.stdout[-2000:] + b"\n" + result.stderr[-4000:]).decode(errors="replace")
-            self.fail(f"{command[0]} ended with {result.returncode}\n{said}\n"
-                      f"{self.bridge.log_text()[-2000:]}")
-        return result.stdout
+        """run_program() in self.home; a failure shows what popbridge has logged, too."""
+        try:
+            return run_program(self.home, *command, accept=accept)
+        except AssertionError as failure:
+            raise AssertionError(f"{failure}\n{self.bridge.log_text()[-2000:]}") from failure
 
     def secret_file(self, name, text):
-        """A file in the home that only its owner can read, as clients demand for passwords."""
-        path = self.home / name
-        path.touch(mode=0o600)
-        path.write_text(text)
-        return path
+        return secret_file(self.home, name, text)
 
     def delivery(self, pause_s=0):
-        """A delivery agent: (program, directory where it puts each message into a file). The
-        program ends so long after the message is stored."""
+        """A delivery agent: (program, directory where it puts each message into a file)."""
         directory = self.home / "delivered"
         directory.mkdir(exist_ok=True)
-        program = self.home / "deliver"
-        program.write_text(
-            f'#!/bin/sh\ncat > "$(mktemp {directory}/XXXXXXXX)" && sleep {pause_s}\n')
-        program.chmod(0o755)
-        return program, directory
+        return delivery_program(self.home, directory, pause_s), directory
 
     def forget_delivered(self, directory, *state):
         """Begins anew: nothing is downloaded, and the client's own records are gone."""

@@ -31,16 +31,8 @@ done
 if [[ $install == yes ]]; then
   install_missing "${build_packages[@]}" binutils catch2 openssl python3
 fi
-directory=$build_root/torture generator=()
-if [[ ! -e $directory/CMakeCache.txt ]] && command -v ninja >/dev/null; then
-  generator=(-G Ninja)
-fi
-if command -v ccache >/dev/null; then generator+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
-say "building in $directory"
-mkdir -p "$build_root"
-cmake -S "$source_dir" -B "$directory" "${generator[@]}" -DCMAKE_BUILD_TYPE=Debug -DPOPBRIDGE_TESTS=ON \
-  >"$directory.configure.log" 2>&1 || { cat "$directory.configure.log"; exit 1; }
-cmake --build "$directory" --parallel "$(nproc)" --target popbridge popbridge_faults
+directory=$build_root/torture
+TARGETS='popbridge popbridge_faults' build_tree "$directory" -DCMAKE_BUILD_TYPE=Debug -DPOPBRIDGE_TESTS=ON
 export POPBRIDGE_BINARY=$directory/proxy/popbridge
 POPBRIDGE_FAULTS_LIBRARY=$(echo "$directory"/tests/libpopbridge_faults.so)
 export POPBRIDGE_FAULTS_LIBRARY
