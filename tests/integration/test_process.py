@@ -11,7 +11,6 @@ import ssl
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
 from pathlib import Path
 
@@ -20,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 from fault_bench import MESSAGES, Bench  # noqa: E402
 from pop3_wire import Pop3Client  # noqa: E402
 from popbridge_process import (Popbridge, binary, clean_environment, die_with_parent,  # noqa: E402
-                               need_tool, run_to_end)
+                               need_tool, run_to_end, until)
 from scripted_imap import ScriptedImap  # noqa: E402
 from tls_files import Authority  # noqa: E402
 
@@ -319,12 +318,11 @@ class Log(unittest.TestCase):
 
     def connect(self, host, process):
         """As soon as it listens."""
-        while True:
-            with socket.socket() as probe:
-                if probe.connect_ex((host, PORT)) == 0:
-                    break
+        def listens():
             self.assertIsNone(process.poll())
-            time.sleep(0.02)
+            with socket.socket() as probe:
+                return probe.connect_ex((host, PORT)) == 0
+        until(listens, "the listener")
         return Pop3Client(PORT, host=host)
 
     def check_service(self, host, process, count=5):
