@@ -14,12 +14,14 @@
 #include "bridge/mailbox_index.hpp"
 #include "bridge/sequence_map.hpp"
 #include "support/catch.hpp"
+#include "uids.hpp"
 
 namespace {
 
 using namespace popbridge;
 using namespace popbridge::bridge;
 using pop3::MessageNumber;
+using popbridge::bridge::test::uids;
 
 imap::MessageInfo listed(std::uint32_t sequence, std::uint32_t uid, std::uint64_t octets,
                          bool deleted = false) {
@@ -51,10 +53,6 @@ SnapshotPtr snapshot_of(const std::vector<Stored>& messages) {
     snapshot->append(message.uid, message.octets, message.exact);
   }
   return snapshot;
-}
-
-imap::UidSet uids(std::string_view text) {
-  return imap::UidSet::parse(text).value();
 }
 
 }  // namespace

@@ -11,17 +11,15 @@
 #include "bridge/update.hpp"
 #include "imap/mailbox_name.hpp"
 #include "support/catch.hpp"
+#include "uids.hpp"
 #include "wire.hpp"
 
 namespace {
 
 using namespace popbridge;
 using namespace popbridge::bridge;
+using popbridge::bridge::test::uids;
 using popbridge::bridge::test::Wire;
-
-imap::UidSet uids(std::string_view text) {
-  return imap::UidSet::parse(text).value();
-}
 
 UpdatePlan moving(std::string_view remove, std::string folder = "Old") {
   return {.selected_folder = "INBOX",

@@ -9,17 +9,15 @@
 #include <vector>
 
 #include "support/catch.hpp"
+#include "uids.hpp"
 #include "wire.hpp"
 
 namespace {
 
 using namespace popbridge;
 using namespace popbridge::bridge;
+using popbridge::bridge::test::uids;
 using popbridge::bridge::test::Wire;
-
-imap::UidSet uids(std::string_view text) {
-  return imap::UidSet::parse(text).value();
-}
 
 /// Starts an update; `say()` plays the server and returns what is sent next.
 struct Quit {
