@@ -4,6 +4,41 @@ import socket
 import struct
 import threading
 
+from popbridge_process import PATIENCE_S
+
+
+class _Link:
+    """One relayed connection. Each socket is closed by the thread that reads it, and used by the
+    other one only under the lock and before the end: a descriptor may be somebody else's then."""
+
+    def __init__(self, client, server):
+        self.client, self.server = client, server
+        self.cut = []  # the one that is this connection's: [lines that still go through, reset]
+        self.settled = threading.Event()  # the server has done what it was told, and closed
+        self._lock = threading.Lock()
+        self._ended = False
+
+    def pass_on(self, octets, to):
+        with self._lock:
+            if not self._ended:
+                to.sendall(octets)
+
+    def end(self, reset=False):
+        """The client is cut off at once; the server hears that nothing more comes."""
+        with self._lock:
+            if self._ended:
+                return
+            self._ended = True
+            for one, how in ((self.client, socket.SHUT_RD if reset else socket.SHUT_RDWR),
+                             (self.server, socket.SHUT_WR)):
+                try:
+                    if reset and one is self.client:  # when it is closed
+                        one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                                       struct.pack("ii", 1, 0))
+                    one.shutdown(how)
+                except OSError:
+                    pass
+
 
 class CuttingRelay:
     """One thread each way for each connection. Unarmed it relays."""
@@ -15,16 +50,19 @@ class CuttingRelay:
         self._lock = threading.Lock()
         self._cuts = []  # for one connection each: (lines that still go through, reset)
         self.cut = 0  # connections cut so far
-        self._sockets = set()
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._links = []
+        self._acceptor = threading.Thread(target=self._accept, daemon=True)
+        self._acceptor.start()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self._acceptor.join()
         self.listener.close()
-        for one in list(self._sockets):
-            one.close()
+        for link in self._links:
+            link.end()
 
     def arm(self, *cuts):
         """Each (lines, reset): the connection that sends next is cut when so many more command
@@ -37,60 +75,60 @@ class CuttingRelay:
         with self._lock:
             self._cuts = []
 
+    def wait_until_settled(self):
+        """For the server to have ended what it was told on connections that are cut."""
+        for link in self._links:
+            if link.cut and not link.settled.wait(PATIENCE_S):
+                raise AssertionError("the server goes on with a connection that is cut")
+
     def _accept(self):
         while True:
             try:
                 client, _ = self.listener.accept()
             except OSError:
                 return
-            server = socket.create_connection(self.target)
-            for one in (client, server):
+            link = _Link(client, socket.create_connection(self.target))
+            for one in (link.client, link.server):
                 one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self._sockets.add(one)
-            mine = []  # the cut that is this connection's
-            threading.Thread(target=self._up, args=(client, server, mine), daemon=True).start()
-            threading.Thread(target=self._down, args=(server, client), daemon=True).start()
+            self._links.append(link)
+            for way in (self._up, self._down):
+                threading.Thread(target=way, args=(link,), daemon=True).start()
 
-    def _up(self, client, server, mine):
+    def _up(self, link):
+        reset = False
         try:
-            while octets := client.recv(65536):
+            while octets := link.client.recv(65536):
                 for line in octets.splitlines(keepends=True):
-                    if self._is_last(mine):
-                        self._end(client, server, mine[0][1])
+                    if self._is_last(link):
+                        reset = link.cut[0][1]
                         return
-                    server.sendall(line)
+                    link.pass_on(line, link.server)
         except OSError:
             pass
-        self._end(client, server, False)
+        finally:
+            link.end(reset)
+            link.client.close()
 
-    def _is_last(self, mine):
+    def _is_last(self, link):
         with self._lock:
-            if not mine and self._cuts:
-                mine.append(self._cuts.pop(0))
-            if not mine:
+            if not link.cut and self._cuts:
+                link.cut.append(self._cuts.pop(0))
+            if not link.cut:
                 return False
-            if mine[0][0] == 0:
+            if link.cut[0][0] == 0:
                 self.cut += 1
                 return True
-            mine[0][0] -= 1
+            link.cut[0][0] -= 1
             return False
 
-    def _down(self, server, client):
+    @staticmethod
+    def _down(link):
         try:
-            while octets := server.recv(65536):
-                client.sendall(octets)
+            while octets := link.server.recv(65536):
+                link.pass_on(octets, link.client)
         except OSError:
             pass
-        self._end(client, server, False)
-
-    @staticmethod
-    def _end(client, server, reset):
-        for one in (client, server):
-            try:
-                if reset:
-                    one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                else:
-                    one.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-            one.close()
+        finally:
+            link.end()
+            link.server.close()
+            link.settled.set()
