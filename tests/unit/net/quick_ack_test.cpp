@@ -1,10 +1,13 @@
 // When what has arrived is acknowledged at once.
 #include <cstddef>
 #include <cstdint>
+#include <linux/sockios.h>
 #include <string>
+#include <thread>
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "net/tcp_stream.hpp"
@@ -44,11 +47,26 @@ bool acknowledges_at_once(int socket) {
   return value != 0;
 }
 
-void fill_send_buffer(int socket) {
+int queued_octets(int socket, unsigned long request) {
+  int octets = 0;
+  REQUIRE(::ioctl(socket, request, &octets) == 0);
+  return octets;
+}
+
+/// Until neither this side's buffer nor the window of the peer, who does not read, takes an octet.
+void fill(int socket) {
   const std::string octets(4096, 'x');
-  while (::send(socket, octets.data(), octets.size(), MSG_DONTWAIT) > 0) {
-  }
-  while (::send(socket, octets.data(), 1, MSG_DONTWAIT) > 0) {
+  bool taken = true;
+  while (taken) {
+    taken = false;
+    for (const std::size_t size : {octets.size(), std::size_t{1}}) {
+      while (::send(socket, octets.data(), size, MSG_DONTWAIT) > 0) taken = true;
+    }
+    // What is still under way makes room when it arrives, and what then leaves counts as an answer.
+    while (queued_octets(socket, SIOCOUTQ) > queued_octets(socket, SIOCOUTQNSD)) {
+      std::this_thread::yield();
+      taken = true;
+    }
   }
 }
 
@@ -97,7 +115,7 @@ TEST_CASE("An answer carries the acknowledgement, unless the socket takes nothin
     pair.client->set_reading(false);
     std::size_t queued = 0;
     server.in_read = [&] {
-      fill_send_buffer(socket);
+      fill(socket);
       pair.server->write("y");
       queued = pair.server->queued_bytes();
     };
