@@ -71,10 +71,7 @@ void FlagStore::judge(imap::ClientSession& upstream) {
     send(upstream);
     return;
   }
-  // RFC 4731 section 3.1: with ESEARCH nothing found is said as well; others may leave it out, and
-  // are asked the other way round.
-  if (flight_.search_silent() && !refused_ && !upstream.has(imap::Capability::kEsearch) &&
-      !std::exchange(doubting_, true)) {
+  if (flight_.may_have_found_nothing(upstream) && !refused_ && !std::exchange(doubting_, true)) {
     flight_.begin();
     flight_.search(upstream, left_, with());
     return;

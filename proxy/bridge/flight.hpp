@@ -62,9 +62,12 @@ class Flight {
   [[nodiscard]] bool over() const { return sent_.empty(); }
 
   /// Each was answered OK, and some without a result: by a server that has lost its state, or one
-  /// that says nothing where it finds nothing.
-  [[nodiscard]] bool search_silent() const {
-    return !search_failed_ && searches_ > 0 && searches_answered_ < searches_;
+  /// that says nothing where it finds nothing. Only a search that must find something, if the
+  /// others did not, tells the one from the other. With ESEARCH nothing found is said as well
+  /// (RFC 4731 section 3.1).
+  [[nodiscard]] bool may_have_found_nothing(const imap::ClientSession& upstream) const {
+    return !search_failed_ && searches_ > 0 && searches_answered_ < searches_ &&
+           !upstream.has(imap::Capability::kEsearch);
   }
   /// Each search must have brought its own result, an empty one too: servers that lost their state
   /// say OK to everything and nothing else.

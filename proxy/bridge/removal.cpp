@@ -53,8 +53,14 @@ void Removal::enter(Step step, imap::ClientSession& upstream) {
     case Step::kVerify:
       send_look(upstream);
       break;
+    case Step::kVerifyByAll:
+      flight_.search(upstream, "ALL");
+      break;
     case Step::kFindForeign:
       flight_.search(upstream, "DELETED");
+      break;
+    case Step::kFindUnflagged:
+      flight_.search(upstream, "UNDELETED");
       break;
     case Step::kFlagOnlyOurs:
       store(foreign_, imap::StoreAction::kRemove, Kind::kNeeded);
@@ -100,17 +106,22 @@ void Removal::on_flight_over(imap::ClientSession& upstream) {
       judge_expunge(upstream);
       break;
     case Step::kVerify:
+      if (flight_.may_have_found_nothing(upstream)) {
+        enter(Step::kVerifyByAll, upstream);
+        break;
+      }
+      [[fallthrough]];
+    case Step::kVerifyByAll:
       judge_search(upstream);
       break;
     case Step::kFindForeign:
-      if (!flight_.search_answered()) {
-        failure_ = upstream_unavailable("server does not tell which messages others deleted");
-        enter(Step::kTakeBack, upstream);
+      if (flight_.may_have_found_nothing(upstream)) {
+        enter(Step::kFindUnflagged, upstream);
         break;
       }
-      // Not assigned: a connection lost in between may have left some of them without their flag.
-      foreign_ = union_of(foreign_, difference(flight_.found(), remove_));
-      enter(Step::kFlagOnlyOurs, upstream);
+      [[fallthrough]];
+    case Step::kFindUnflagged:
+      judge_foreign(upstream);
       break;
     case Step::kFlagOnlyOurs:
       judge_only_ours(upstream);
@@ -119,6 +130,19 @@ void Removal::on_flight_over(imap::ClientSession& upstream) {
       state_ = UpdateState::kFailed;
       break;
   }
+}
+
+void Removal::judge_foreign(imap::ClientSession& upstream) {
+  if (!flight_.search_answered()) {
+    failure_ = upstream_unavailable("server does not tell which messages others deleted");
+    enter(Step::kTakeBack, upstream);
+    return;
+  }
+  // Not assigned: a connection lost in between may have left some of them without their flag.
+  if (step_ == Step::kFindForeign) {
+    foreign_ = union_of(foreign_, difference(flight_.found(), remove_));
+  }
+  enter(Step::kFlagOnlyOurs, upstream);
 }
 
 // EXPUNGE removes whatever is flagged, so it is only sent when a search has just found no flag but

@@ -47,7 +47,9 @@ class Removal {
     kFlagAndExpunge,  ///< STORE and UID EXPUNGE, in one flight; if need be with the search behind
     kOnceMore,        ///< the same for those that are still there though nothing was refused
     kVerify,          ///< not all were named as expunged: search for what is left
+    kVerifyByAll,     ///< the search has no answer: are they among all the others?
     kFindForeign,     ///< no UID EXPUNGE: which messages are flagged \Deleted already?
+    kFindUnflagged,   ///< no answer to that either: which are not?
     kFlagOnlyOurs,    ///< foreign flags off, ours on, and a search that must find only ours
     kExpungeAll,      ///< EXPUNGE, and foreign flags on again, in one flight
     kTakeBack,        ///< it failed: our \Deleted flags off what is left, foreign ones on
@@ -61,6 +63,7 @@ class Removal {
   void on_flight_over(imap::ClientSession& upstream);
   void judge_expunge(imap::ClientSession& upstream);
   void judge_search(imap::ClientSession& upstream);
+  void judge_foreign(imap::ClientSession& upstream);
   void judge_only_ours(imap::ClientSession& upstream);
 
   imap::UidSet remove_;

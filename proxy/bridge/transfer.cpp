@@ -136,6 +136,9 @@ void Transfer::enter(Step step, imap::ClientSession& upstream) {
     case Step::kVerify:
       look();
       break;
+    case Step::kVerifyByAll:
+      flight_.search(upstream, "ALL");
+      break;
   }
 }
 
@@ -214,6 +217,12 @@ void Transfer::on_flight_over(imap::ClientSession& upstream) {
       begin(upstream);
       break;
     case Step::kVerify:
+      if (flight_.may_have_found_nothing(upstream)) {
+        look_further(Step::kVerifyByAll, upstream);
+        break;
+      }
+      [[fallthrough]];
+    case Step::kVerifyByAll:
       judge_left(upstream);
       break;
   }
@@ -248,8 +257,13 @@ void Transfer::judge_move(imap::ClientSession& upstream) {
     state_ = UpdateState::kDone;
     return;
   }
+  look_further(Step::kVerify, upstream);
+}
+
+// What was refused before is known still.
+void Transfer::look_further(Step step, imap::ClientSession& upstream) {
   const bool refused = refused_;
-  enter(Step::kVerify, upstream);
+  enter(step, upstream);
   refused_ = refused;
 }
 

@@ -52,15 +52,17 @@ class Transfer {
 
  private:
   enum class Step {
-    kFind,    ///< LIST: which is the trash folder?
-    kMove,    ///< UID MOVE, if need be with the search behind
-    kCopy,    ///< a search, which shows that the server has its wits about it, and UID COPY
-    kCreate,  ///< the folder was said to be missing
-    kVerify,  ///< not all were named as expunged: search for what is left
+    kFind,         ///< LIST: which is the trash folder?
+    kMove,         ///< UID MOVE, if need be with the search behind
+    kCopy,         ///< a search, which shows that the server has its wits about it, and UID COPY
+    kCreate,       ///< the folder was said to be missing
+    kVerify,       ///< not all were named as expunged: search for what is left
+    kVerifyByAll,  ///< the search has no answer: are they among all the others?
   };
 
   void begin(imap::ClientSession& upstream);
   void enter(Step step, imap::ClientSession& upstream);
+  void look_further(Step step, imap::ClientSession& upstream);
   void on_completed(const imap::Completed& completed, imap::ClientSession& upstream);
   void on_refused(const Flight::Sent& sent, const imap::Completed& completed);
   void on_flight_over(imap::ClientSession& upstream);

@@ -107,7 +107,7 @@ TEST_CASE("MOVE that is refused flags and expunges nothing, and says how many ar
   for (const std::string_view answer :
        {"t1 BAD no\r\n", "t1 NO [OVERQUOTA] full\r\n", "t1 NO [NOPERM] no\r\n"}) {
     for (const std::string_view search :
-         {"* SEARCH 5\r\nt3 OK\r\n", "t3 OK\r\n", "t3 NO no\r\n", "* SEARCH\r\nt3 BAD no\r\n"}) {
+         {"* SEARCH 5\r\nt3 OK\r\n", "t3 NO no\r\n", "* SEARCH\r\nt3 BAD no\r\n"}) {
       Quit quit(moving("5"));
       quit.wire.sent();
       CHECK(quit.say(answer) == "t2 NOOP\r\nt3 UID SEARCH UID 5\r\n");
@@ -121,6 +121,21 @@ TEST_CASE("MOVE that is refused flags and expunges nothing, and says how many ar
   gone.say("t1 BAD none\r\n");
   gone.say("t2 OK\r\n* SEARCH\r\nt3 OK\r\n");
   CHECK(gone.done());
+}
+
+TEST_CASE("A search without a result is believed when one that must find something has one") {
+  using Case = std::pair<std::string, std::uint64_t>;
+  for (const auto& [all, left] :
+       {Case("* SEARCH 4 6\r\n", 0), Case("* SEARCH 4 5\r\n", 1), Case("", 1)}) {
+    Quit quit(moving("5"));
+    quit.wire.sent();
+    quit.say("t1 NO [LIMIT] not now\r\n");
+    CHECK(quit.say("t2 OK\r\nt3 OK\r\n") == "t4 UID SEARCH ALL\r\n");
+    CHECK(quit.say(all + "t4 OK\r\n") == "");
+    CHECK(quit.done() == (left == 0));
+    CHECK(quit.failed() == (left == 1));
+    CHECK(quit.update.remaining() == left);
+  }
 }
 
 TEST_CASE("A folder that is missing is made once, and moving tried again") {

@@ -106,7 +106,7 @@ TEST_CASE("A refusal at any command never ends in success while the message may 
   for (const std::string_view flight :
        {"t1 NO no\r\nt2 OK\r\n", "t1 OK\r\nt2 NO no\r\n", "t1 BAD no\r\nt2 BAD no\r\n"}) {
     for (const std::string_view search :
-         {"* SEARCH 5\r\nt4 OK\r\n", "t4 OK\r\n", "t4 NO no\r\n", "* SEARCH\r\nt4 BAD no\r\n"}) {
+         {"* SEARCH 5\r\nt4 OK\r\n", "t4 NO no\r\n", "* SEARCH\r\nt4 BAD no\r\n"}) {
       Quit quit("5");
       quit.wire.sent();
       quit.say(flight);
@@ -117,6 +117,25 @@ TEST_CASE("A refusal at any command never ends in success while the message may 
       CHECK(quit.update.remaining() == 1);
     }
   }
+}
+
+TEST_CASE("A search without a result is no answer, unless one that must find something has one",
+          "[H6]") {
+  for (const std::string_view all : {"t5 OK\r\n", "* SEARCH 4 5\r\nt5 OK\r\n", "t5 NO no\r\n"}) {
+    Quit quit("5");
+    quit.wire.sent();
+    quit.say("t1 OK\r\nt2 NO no\r\n");
+    CHECK(quit.say("t3 OK\r\nt4 OK\r\n") == "t5 UID SEARCH ALL\r\n");
+    CHECK(quit.say(all) == "t6 UID STORE 5 -FLAGS.SILENT (\\Deleted)\r\n");
+    quit.say("t6 OK\r\n");
+    CHECK(quit.update.state() == Update::State::kFailed);
+  }
+  Quit quit("5");
+  quit.wire.sent();
+  quit.say("t1 OK\r\nt2 OK\r\n");
+  quit.say("t3 OK\r\nt4 OK\r\n");
+  quit.say("* SEARCH 4 6\r\nt5 OK\r\n");
+  CHECK(quit.update.state() == Update::State::kDone);
 }
 
 TEST_CASE("Without UID EXPUNGE there is no EXPUNGE before a search found our flags only", "[H2]") {
