@@ -64,6 +64,9 @@ finish() {
   exit $((failed > 0))
 }
 
+# Enough for the lines of a sanitizer's report, and quicker to compile.
+lines_only=-DCMAKE_CXX_FLAGS_DEBUG=-g1
+
 # build NAME [cmake options]: a tree of its own for each kind of build.
 build() {
   local name=$1
@@ -123,10 +126,10 @@ finish_build() {
 # integration tests run in all three builds: the plain one, whose memory and speed are those of the
 # program, and two that each see what the other cannot.
 run_thorough() {
-  start_build asan build asan -DPOPBRIDGE_SANITIZE=address,undefined
+  start_build asan build asan -DPOPBRIDGE_SANITIZE=address,undefined $lines_only
   run_tests dev --label-exclude 'lint|memcheck'
   finish_build asan
-  start_build tsan build tsan -DPOPBRIDGE_SANITIZE=thread
+  start_build tsan build tsan -DPOPBRIDGE_SANITIZE=thread $lines_only
   run_tests asan
   finish_build tsan
   # The demo's own build.

@@ -11,12 +11,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from debian_packages import unpack
+from debian_packages import release, unpack
 from imap_mailbox import ImapMailbox
 from popbridge_process import PATIENCE_S, die_with_parent, need_tool
 
 PACKAGES = ("courier-imap", "courier-pop", "courier-base", "courier-authlib", "courier-authdaemon",
-            "courier-authlib-userdb", "libcourier-unicode4", "gamin", "libgamin0", "libltdl7")
+            "courier-authlib-userdb", "libcourier-unicode4|libcourier-unicode8", "libltdl7")
+if release() == "bookworm":  # later ones tell a client of new mail without it
+    PACKAGES += ("gamin", "libgamin0")
 _START_ATTEMPTS = 5
 _USERS = 20  # made beforehand: the user database is read when the server starts
 

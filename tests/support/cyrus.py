@@ -14,8 +14,10 @@ from debian_packages import unpack
 from imap_mailbox import ImapMailbox
 from popbridge_process import PATIENCE_S, die_with_parent, need_tool
 
-PACKAGES = ("cyrus-common", "cyrus-imapd", "cyrus-pop3d", "libical3", "libxapian30", "libzephyr4", "libclamav12",
-            "libmspack0", "sasl2-bin", "libsasl2-2", "libsasl2-modules", "libsasl2-modules-db")
+PACKAGES = ("cyrus-common", "cyrus-imapd", "cyrus-pop3d", "libical3|libical3t64", "libxapian30",
+            "libzephyr4", "libclamav12", "libjson-c5", "libmspack0|libmspack0t64",
+            "libpcre2-posix3", "libpq5", "libwrap0", "sasl2-bin", "libsasl2-2", "libsasl2-modules",
+            "libsasl2-modules-db")
 _START_ATTEMPTS = 5
 
 _IMAPD_CONF = """\

@@ -3,6 +3,7 @@ conflicts with every other): fetched with apt-get, unpacked into a directory, ne
 
 import fcntl
 import os
+import platform
 import subprocess
 from pathlib import Path
 
@@ -11,31 +12,41 @@ from popbridge_process import need_tool
 _FETCH_TIMEOUT_S = 120
 
 
+def release():
+    """The release of Debian this is, such as "bookworm"."""
+    return platform.freedesktop_os_release().get("VERSION_CODENAME", "unknown")
+
+
 def cache_directory():
+    """One for each release."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    directory = Path(base) / "popbridge-tests"
+    directory = Path(base) / "popbridge-tests" / release()
     directory.mkdir(parents=True, exist_ok=True)
     return directory
 
 
 def _fetch(package, directory):
-    """Path of the package file; asks the network only for what is not in the cache."""
+    """Path of the package file; asks the network only for what is not in the cache. "a|b": the
+    first of these names that this release of Debian has."""
+    names = package.split("|")
+
     def found():
-        return sorted(directory.glob(f"{package}_*.deb"))
+        return sorted(file for name in names for file in directory.glob(f"{name}_*.deb"))
     if found():
         return found()[-1]
-    command = [need_tool("apt-get"), "download", package]
+    said = ""
     for attempt in (1, 2):
-        result = subprocess.run(command, cwd=directory, stdin=subprocess.DEVNULL,
-                                capture_output=True, text=True, check=False,
-                                timeout=_FETCH_TIMEOUT_S)
-        if found():
-            return found()[-1]
+        for name in names:
+            result = subprocess.run([need_tool("apt-get"), "download", name], cwd=directory,
+                                    stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                                    check=False, timeout=_FETCH_TIMEOUT_S)
+            if found():
+                return found()[-1]
+            said += result.stdout + result.stderr
         if attempt == 1:  # the lists may be missing, or older than what the mirror holds
             subprocess.run([need_tool("apt-get"), "update", "-q"], stdin=subprocess.DEVNULL,
                            capture_output=True, check=False, timeout=_FETCH_TIMEOUT_S)
-    raise AssertionError(f"cannot fetch the Debian package {package}:\n"
-                         f"{result.stdout}{result.stderr}")
+    raise AssertionError(f"cannot fetch the Debian package {package}:\n{said}")
 
 
 def fetch(packages):
