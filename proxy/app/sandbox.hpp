@@ -15,10 +15,16 @@ namespace popbridge::app {
 /// user. First of all at start.
 void forbid_dumps();
 
-/// To be called before the first thread starts. Becomes the user of --user, gives up every
-/// capability, the right to gain any, and the system calls that no POP3 server makes. Says in the
-/// log how the process stands, and warns of what could not be had. The error is one line; it means
-/// that the process would go on with more rights than it was told to.
+/// io_uring is "not there" from now on, for the calling thread and those it starts. Before the
+/// first event loop: libuv (1.45 and later) makes a ring with a loop and aborts when it must do
+/// without it afterwards. Takes no_new_privs. The error is a reason, and will be that of
+/// forbid_system_calls() as well, which tells it.
+std::expected<void, std::string> forbid_rings();
+
+/// To be called before the first thread starts, after forbid_rings(). Becomes the user of --user,
+/// gives up every capability, the right to gain any, and the system calls that no POP3 server
+/// makes. Says in the log how the process stands, and warns of what could not be had. The error is
+/// one line; it means that the process would go on with more rights than it was told to.
 [[nodiscard]] std::expected<void, std::string> enter_sandbox(const Config& config,
                                                              const Values& values,
                                                              log::Logger& logger);

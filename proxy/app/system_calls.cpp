@@ -142,6 +142,11 @@ constexpr auto kUnknown = std::to_array<long>({
     // Its flags are in memory, where a filter cannot look: libc takes clone instead.
     SYS_clone3,
 #endif
+});
+
+/// Requests of a ring pass every filter by. A libuv that has a ring ends the process when it may
+/// not use it, so that there must never be one.
+constexpr auto kRings = std::to_array<long>({
 #ifdef SYS_io_uring_setup
     SYS_io_uring_setup,
     SYS_io_uring_enter,
@@ -190,6 +195,17 @@ std::uint32_t number(long call) {
   return static_cast<std::uint32_t>(call);
 }
 
+Program ring_filter() {
+  Program program;
+  program.load(offsetof(seccomp_data, nr));
+  for (const long call : kRings) {
+    program.next_if_equal(number(call));
+    program.answer(error(ENOSYS));
+  }
+  program.answer(kAllow);
+  return program;
+}
+
 Program filter() {
   Program program;
   // Calls of another architecture (32 bits on a 64-bit kernel) have other numbers.
@@ -229,14 +245,11 @@ Program filter() {
   return program;
 }
 
-}  // namespace
-
-std::expected<void, std::string> forbid_system_calls() {
+std::expected<void, std::string> install(Program program) {
   if (kArchitecture == 0) return std::unexpected("no filter for this processor");
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
     return std::unexpected(std::system_category().message(errno));
   }
-  Program program = filter();
   sock_fprog code{.len = static_cast<unsigned short>(program.instructions().size()),
                   .filter = program.instructions().data()};
   // Older kernels slow filtered threads down against speculation between code that distrusts other
@@ -246,6 +259,16 @@ std::expected<void, std::string> forbid_system_calls() {
     return {};
   }
   return std::unexpected(std::system_category().message(errno));
+}
+
+}  // namespace
+
+std::expected<void, std::string> forbid_rings() {
+  return install(ring_filter());
+}
+
+std::expected<void, std::string> forbid_system_calls() {
+  return install(filter());
 }
 
 }  // namespace popbridge::app

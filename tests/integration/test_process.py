@@ -76,6 +76,9 @@ class Privileges(unittest.TestCase):
                 self.assertEqual(int(thread[kind], 16), 0, kind)
             self.assertEqual(thread["NoNewPrivs"], "1")
             self.assertEqual(thread["Seccomp"], "2")
+        # A ring is made with the first event loop, by a libuv that knows them.
+        descriptors = Path(f"/proc/{bridge.pid}/fd")
+        self.assertNotIn("anon_inode:[io_uring]", [os.readlink(fd) for fd in descriptors.iterdir()])
         # L5: nothing of a process that died for want of memory stays.
         limits = Path(f"/proc/{bridge.pid}/limits").read_text()
         self.assertRegex(limits, r"Max core file size\s+0\s+0\s")

@@ -4,6 +4,7 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <thread>
@@ -91,6 +92,19 @@ TEST_CASE("N4: no program, no process, no other process's memory, no way back", 
               refused(::socket(AF_ALG, SOCK_SEQPACKET, 0), EAFNOSUPPORT),
               refused(::socket(AF_PACKET, SOCK_RAW, 0), EAFNOSUPPORT),
               ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1,
+          });
+        }) == 0);
+}
+
+TEST_CASE("N4: there are no rings, whose requests would pass the filter by", "[app][sandbox]") {
+  CHECK(in_child([] {
+          if (!forbid_rings()) return 200;
+          std::array<std::uint32_t, 30> parameters{};  // struct io_uring_params
+          return first_unmet({
+              refused(::syscall(SYS_io_uring_setup, 8, parameters.data()), ENOSYS),
+              refused(::syscall(SYS_io_uring_enter, -1, 0, 0, 0, nullptr, 0), ENOSYS),
+              refused(::syscall(SYS_io_uring_register, -1, 0, nullptr, 0), ENOSYS),
+              forbid_system_calls().has_value(),
           });
         }) == 0);
 }
