@@ -17,8 +17,10 @@ from popbridge_process import PATIENCE_S, die_with_parent, need_tool
 
 PACKAGES = ("courier-imap", "courier-pop", "courier-base", "courier-authlib", "courier-authdaemon",
             "courier-authlib-userdb", "libcourier-unicode4|libcourier-unicode8", "libltdl7")
-if release() == "bookworm":  # later ones tell a client of new mail without it
+_NO_LOOKUPS = "-nodnslookup"  # of names of clients
+if release() == "bookworm":  # later ones tell clients of new mail without gamin, and do not know ident
     PACKAGES += ("gamin", "libgamin0")
+    _NO_LOOKUPS += " -noidentlookup"
 _START_ATTEMPTS = 5
 _USERS = 20  # made beforehand: the user database is read when the server starts
 
@@ -32,11 +34,11 @@ DEFAULTOPTIONS=""
 LOGGEROPTS=""
 """
 
-# Runs in the new namespace: $1 packages, $2 root, $3 and $4 ports. The last program is the listener; when
+# Runs in the new namespace: $1 packages, $2 root, $3 and $4 ports, $5 options. The last program is the listener; when
 # it ends so does the namespace. "mounted" says that the namespace could be had.
 _SCRIPT = """\
 set -e
-packages=$1 root=$2 port=$3 pop3=$4
+packages=$1 root=$2 port=$3 pop3=$4 lookups=$5
 mount --make-rprivate /
 mount -t overlay overlay -o "lowerdir=$packages/usr:/usr" /usr
 mount -t overlay overlay -o "lowerdir=$packages/etc:/etc" /etc
@@ -52,14 +54,14 @@ echo $! > "$root/authdaemond.pid"
 while [ ! -S /run/courier/authdaemon/socket ]; do sleep 0.02; done
 (
   . /etc/courier/pop3d
-  exec couriertcpd -address=127.0.0.1 -maxprocs=80 -maxperip=80 -nodnslookup -noidentlookup \\
+  exec couriertcpd -address=127.0.0.1 -maxprocs=80 -maxperip=80 $lookups \\
       "$pop3" /usr/lib/courier/courier/courierpop3login \\
       /usr/lib/courier/courier/courierpop3d Maildir
 ) &
 echo $! > "$root/pop3d.pid"
 . /etc/courier/imapd-ssl
 . /etc/courier/imapd
-exec couriertcpd -address=127.0.0.1 -maxprocs=80 -maxperip=80 -nodnslookup -noidentlookup "$port" \\
+exec couriertcpd -address=127.0.0.1 -maxprocs=80 -maxperip=80 $lookups "$port" \\
     /usr/lib/courier/courier/imaplogin /usr/bin/imapd Maildir
 """
 
@@ -156,7 +158,8 @@ class Courier:
         with open(self.root / "output", "wb") as output:
             self.process = subprocess.Popen(
                 [need_tool("unshare"), "-m", "sh", "-c", _SCRIPT, "sh",
-                 str(self.root / "packages"), str(self.root), str(self.port), str(self.pop3)],
+                 str(self.root / "packages"), str(self.root), str(self.port), str(self.pop3),
+                 _NO_LOOKUPS],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                 preexec_fn=die_with_parent)
         deadline = time.monotonic() + PATIENCE_S
