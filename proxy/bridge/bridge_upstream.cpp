@@ -292,7 +292,11 @@ void Bridge::on_opening_event(const imap::Event& event) {
   } else if (opening_->phase() == UpstreamOpening::Phase::kOpen) {
     claim_mailbox();
   } else if (opening_->phase() == UpstreamOpening::Phase::kFailed) {
-    const Failure failure = opening_->failure();
+    Failure failure = opening_->failure();
+    // The password was right at login; whatever is the matter now, the client did not log in.
+    if (maildrop_ && failure.code == pop3::ResponseCode::kAuth) {
+      failure.code = pop3::ResponseCode::kSysTemp;
+    }
     if (reused_) {  // whatever it is: a connection of our own tells for certain
       upstream_lost(failure.log_text);
       return;
