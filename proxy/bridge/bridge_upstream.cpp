@@ -156,7 +156,7 @@ void Bridge::start_upstream_work() {
     return;
   }
   trickled_ = 0;
-  upstream_activity_ = now_;
+  upstream_activity_ = upstream_advanced_ = now_;
   if (needed_folder() != selected_) {
     switch_wanted_ = true;
     switch_folder();
@@ -205,7 +205,7 @@ bool Bridge::take_upstream_event() {
 }
 
 void Bridge::on_upstream_event(const imap::Event& event) {
-  if (!std::holds_alternative<imap::BodyChunk>(event)) upstream_moved(now_);
+  note_progress(event);
   watch_throttling(event);
   if (const auto* fatal = std::get_if<imap::Fatal>(&event)) {
     std::string reason(imap::sentence(fatal->error));
