@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <span>
 #include <utility>
 #include <variant>
 
@@ -16,6 +17,7 @@ namespace {
 constexpr std::size_t kDetailOctets = 120;
 /// Shorter secrets are not masked: they would blank out half of every text.
 constexpr std::size_t kShortestMaskedOctets = 3;
+constexpr std::string_view kMask = "***";
 
 /// Untagged responses that hold numbers and atoms only: a literal in one of them is an attack.
 bool never_holds_strings(std::string_view word) {
@@ -27,7 +29,6 @@ bool never_holds_strings(std::string_view word) {
 }
 
 void replace_all(std::string& text, std::string_view secret) {
-  constexpr std::string_view kMask = "***";
   if (secret.size() < kShortestMaskedOctets) return;
   std::size_t at = text.find(secret);
   if (at == std::string::npos) return;
@@ -42,6 +43,19 @@ void replace_all(std::string& text, std::string_view secret) {
   shown.append(text, begin);
   wipe(text);
   text = std::move(shown);
+}
+
+/// Where the text breaks off in the middle of the secret.
+void replace_end(std::string& text, std::string_view secret) {
+  if (secret.size() <= kShortestMaskedOctets) return;
+  for (std::size_t octets = std::min(secret.size() - 1, text.size());
+       octets >= kShortestMaskedOctets; --octets) {
+    if (!text.ends_with(secret.substr(0, octets))) continue;
+    wipe(std::span(text).last(octets));
+    text.resize(text.size() - octets);
+    text.append(kMask);
+    return;
+  }
 }
 
 Status status_of(StatusWord word) {
@@ -430,7 +444,10 @@ std::string_view ClientSession::unfinished_line() const {
 
 void ClientSession::fail(ProtocolError error, std::string_view octets) {
   dead_ = true;
-  emit(Fatal{error, escape(masked(octets), kDetailOctets)});
+  // The line may not have come to its end.
+  std::string text = masked(octets);
+  for (const Secret& secret : login_secrets_) replace_end(text, secret.reveal());
+  emit(Fatal{error, escape(text, kDetailOctets)});
 }
 
 StatusText ClientSession::status_text(const ResponseHead& head) const {

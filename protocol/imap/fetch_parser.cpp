@@ -111,11 +111,15 @@ bool FetchParser::read_name(Cursor& cursor) {
   const auto section = take_section(ahead);
   if (!section) return false;
   cursor = ahead;
-  if (cursor.take('<')) {  // the origin of a partial answer is known to who asked
-    static_cast<void>(cursor.take_while([](char octet) { return octet != '>'; }));
+  std::string_view origin;  // of a part of that; known to who asked for one
+  if (cursor.take('<')) {
+    origin = cursor.take_while([](char octet) { return octet != '>'; });
     if (!cursor.take('>')) return false;
   }
   classify(name, section);
+  // Nobody asks for a message from its middle on, so that is no message.
+  const bool whole = Cursor(origin).take_digits().find_first_not_of('0') == std::string_view::npos;
+  if (item_ == Item::kPart && section_ == Section::kFull && !whole) item_ = Item::kOther;
   return true;
 }
 

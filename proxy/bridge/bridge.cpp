@@ -24,6 +24,8 @@ constexpr Time kFreshness = std::chrono::seconds(30);
 /// Fewer octets than these, without the end of a line, are no progress: an octet a second would
 /// keep a client for months.
 constexpr std::size_t kProgressOctets = 1024;
+/// So many times --upstream-timeout a command may go on while the server just says something.
+constexpr int kMostTalk = 5;
 /// How often within --write-timeout the client's progress is looked at.
 constexpr int kLooksAtClient = 4;
 
@@ -133,13 +135,41 @@ void Bridge::upstream_progressed(Time now, std::size_t octets) {
   upstream_heard_ = now;
   upstream_suspect_ = false;
   trickled_ += octets;
-  if (trickled_ >= kProgressOctets) upstream_moved(now);
+  if (trickled_ >= kProgressOctets) upstream_talked(now);  // of what, will be seen
 }
 
 void Bridge::upstream_moved(Time now) {
+  upstream_advanced_ = now;
+  upstream_talked(now);
+}
+
+void Bridge::upstream_talked(Time now) {
   trickled_ = 0;
   upstream_activity_ = now;
   if (link_ == Link::kReady) work_started_ = now;
+}
+
+/// A server that only says that it is there ("* OK Still here") may be busy with a large mailbox,
+/// and it may go on like that for ever: there is an end to it, and a login does not wait for it.
+void Bridge::note_progress(const imap::Event& event) {
+  if (std::holds_alternative<imap::BodyChunk>(event)) {  // its octets are counted as they come in
+    upstream_advanced_ = now_;
+    return;
+  }
+  const bool ready = link_ == Link::kReady;
+  const bool talk = std::holds_alternative<imap::Notice>(event) ||
+                    std::holds_alternative<imap::Exists>(event) ||
+                    (ready && std::holds_alternative<imap::MessageInfo>(event));
+  const Time patience = ready ? kMostTalk * settings_.upstream_timeout : Time{0};
+  if (!talk) {
+    upstream_moved(now_);
+  } else if (!awaiting_upstream() || now_ - upstream_advanced_ < patience) {
+    upstream_talked(now_);
+  } else {
+    trickled_ = 0;
+    upstream_activity_ = std::min(upstream_activity_, upstream_advanced_);
+    work_started_ = std::min(work_started_, upstream_advanced_);
+  }
 }
 
 void Bridge::client_secured() {
@@ -304,6 +334,7 @@ void Bridge::check_client_deadlines() {
 void Bridge::begin_work() {
   reconnected_ = false;
   work_started_ = now_;
+  upstream_advanced_ = now_;
   trickled_ = 0;
   upstream_suspect_ = now_ - upstream_heard_ > kFreshness;
 }

@@ -273,6 +273,8 @@ class Bridge {
   void check_client_deadlines();
   void begin_work();
   void upstream_moved(Time now);
+  void upstream_talked(Time now);
+  void note_progress(const imap::Event& event);
   void set_task(Task task);
   void end_session(std::string_view reason, bool flush);
   void store_learned();
@@ -321,6 +323,7 @@ class Bridge {
   Time started_;
   Time client_activity_;
   Time upstream_activity_;
+  Time upstream_advanced_{};  ///< the same, without what the server merely said
   Time opening_started_{};
   Time work_started_{};                 ///< the client's command waits for the server's first word
   Time upstream_heard_;                 ///< the last octet

@@ -28,7 +28,7 @@ void Bridge::retrieve(Retrieving& retrieving) {
   Retrieval* const found = fetches_.find(request);
   const Wish wish{request.number, request.top_lines};
   if (prefetch_.on_request(wish, found != nullptr, *maildrop_)) fetches_.pass(request.number);
-  upstream_activity_ = now_;  // from here on its silence matters
+  upstream_activity_ = upstream_advanced_ = now_;  // from here on its silence matters
   if (found == nullptr) {
     ask_for(retrieving);
   } else {

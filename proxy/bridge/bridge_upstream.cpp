@@ -156,7 +156,7 @@ void Bridge::start_upstream_work() {
     return;
   }
   trickled_ = 0;
-  upstream_activity_ = now_;
+  upstream_activity_ = upstream_advanced_ = now_;
   if (needed_folder() != selected_) {
     switch_wanted_ = true;
     switch_folder();
@@ -205,7 +205,7 @@ bool Bridge::take_upstream_event() {
 }
 
 void Bridge::on_upstream_event(const imap::Event& event) {
-  if (!std::holds_alternative<imap::BodyChunk>(event)) upstream_moved(now_);
+  note_progress(event);
   watch_throttling(event);
   if (const auto* fatal = std::get_if<imap::Fatal>(&event)) {
     std::string reason(imap::sentence(fatal->error));
@@ -292,7 +292,11 @@ void Bridge::on_opening_event(const imap::Event& event) {
   } else if (opening_->phase() == UpstreamOpening::Phase::kOpen) {
     claim_mailbox();
   } else if (opening_->phase() == UpstreamOpening::Phase::kFailed) {
-    const Failure failure = opening_->failure();
+    Failure failure = opening_->failure();
+    // The password was right at login; whatever is the matter now, the client did not log in.
+    if (maildrop_ && failure.code == pop3::ResponseCode::kAuth) {
+      failure.code = pop3::ResponseCode::kSysTemp;
+    }
     if (reused_) {  // whatever it is: a connection of our own tells for certain
       upstream_lost(failure.log_text);
       return;

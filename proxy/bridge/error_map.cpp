@@ -75,12 +75,23 @@ ResponseCode common_code(Code code) {
 }
 
 /// Servers that say with words only that it is their fault: Microsoft's "Server Unavailable. 15",
-/// Gmail's "Lookup failed" and "System error", Courier's "Temporary problem".
+/// Gmail's "Lookup failed" and "System error", Courier's "Temporary problem", Cyrus's "generic
+/// failure" while its password server is down, and what is said where accounts are in a database.
 bool sounds_like_a_server_fault(const std::string& text) {
-  static constexpr std::array<std::string_view, 9> kWords = {
-      "unavailable",     "temporar",      "system error", "server error", "internal error",
-      "internal server", "lookup failed", "timed out",    "timeout"};
+  static constexpr std::array<std::string_view, 17> kWords = {
+      "unavailable",     "temporar",         "system error",  "server error", "internal error",
+      "internal server", "lookup failed",    "timed out",     "timeout",      "generic failure",
+      "transient",       "maintenance",      "network error", "database",     "not connect to",
+      "cannot connect",  "failed to connect"};
   return contains_any(text, kWords);
+}
+
+/// Cyrus's "Too many open connections (11 of 10 for anna)", and as others put it. Too many wrong
+/// passwords are something else.
+bool tells_of_too_many(const std::string& text) {
+  static constexpr std::array<std::string_view, 4> kOfWhat = {"connection", "session",
+                                                              "simultaneous", "concurrent"};
+  return contains_folded(text, "too many") && contains_any(text, kOfWhat);
 }
 
 /// What a NO is about that names one of these: the account or the password.
@@ -139,15 +150,20 @@ std::string_view stage_text(Stage stage) {
 }  // namespace
 
 bool sounds_throttled(const std::string& text) {
-  static constexpr std::array<std::string_view, 8> kWords = {"throttled",
-                                                             "too many simultaneous",
-                                                             "too many connections",
-                                                             "rate limit",
-                                                             "bandwidth limits",
-                                                             "backoff time",
-                                                             "maximum number of connections",
-                                                             "try again later"};
-  return contains_any(text, kWords);
+  static constexpr std::array<std::string_view, 13> kWords = {"throttled",
+                                                              "rate limit",
+                                                              "bandwidth limits",
+                                                              "backoff time",
+                                                              "maximum number of connections",
+                                                              "maximum connections",
+                                                              "connection limit",
+                                                              "session limit",
+                                                              "too busy",
+                                                              "server busy",
+                                                              "server is busy",
+                                                              "try again later",
+                                                              "try again in "};
+  return tells_of_too_many(text) || contains_any(text, kWords);
 }
 
 Failure map_failure(Stage stage, imap::Status status, const imap::ResponseCode& code,

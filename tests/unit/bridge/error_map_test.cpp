@@ -90,7 +90,10 @@ TEST_CASE("Throttling is temporary, in whichever words it is told", "[J6]") {
         "Account exceeded command or bandwidth limits. (Failure)", "UID FETCH Rate limit hit.",
         "Maximum number of connections from user+IP exceeded (mail_max_userip_connections=10)",
         "please TRY AGAIN LATER", "User is authenticated but not connected.",
-        "Backoff time 3000 ms", "Too many connections"}) {
+        "Backoff time 3000 ms", "Too many connections",
+        "Too many open connections (11 of 10 for anna)", "Too many concurrent connections",
+        "Maximum connections exceeded", "Connection limit reached", "Too many sessions for anna",
+        "Too many login attempts, try again in 15 minutes", "Server is too busy"}) {
     for (const Stage stage : kStages) {
       INFO(text);
       CHECK(code_of(stage, imap::Status::kNo, Code::kAlert, text) == Pop3::kSysTemp);
@@ -102,11 +105,25 @@ TEST_CASE("Throttling is temporary, in whichever words it is told", "[J6]") {
         Pop3::kInUse);
 }
 
+TEST_CASE("A server that cannot look passwords up has not refused one", "[E1]") {
+  for (const std::string text :
+       {"Login failed: generic failure", "transient failure (e.g., weak key)",
+        "Could not connect to the authentication server", "database error",
+        "The account is in maintenance mode", "Temporary problem"}) {
+    INFO(text);
+    CHECK(code_of(Stage::kLogin, imap::Status::kNo, Code::kNone, text) == Pop3::kSysTemp);
+    CHECK(code_of(Stage::kLogin, imap::Status::kNo, Code::kAlert, text) == Pop3::kSysTemp);
+    CHECK(code_of(Stage::kLogin, imap::Status::kNo, Code::kAuthenticationFailed, text) ==
+          Pop3::kAuth);
+  }
+}
+
 TEST_CASE("Refused credentials are [AUTH] in the words of Gmail, Microsoft and Yahoo") {
   for (const auto& [code, text] : std::vector<std::pair<Code, std::string>>{
            {Code::kAuthenticationFailed, "Invalid credentials (Failure)"},
            {Code::kAlert, "Application-specific password required"},
            {Code::kNone, "LOGIN failed."},
+           {Code::kNone, "Invalid user name or password. Too many invalid logon attempts."},
            {Code::kAuthenticationFailed, "LOGIN Invalid credentials"},
            {Code::kAuthenticationFailed, "Wrong password, try again later"}}) {
     CHECK(code_of(Stage::kLogin, imap::Status::kNo, code, text) == Pop3::kAuth);

@@ -131,6 +131,14 @@ TEST_CASE("a message part is streamed, under every name it can have", "[I7]") {
                "info 1 uid 6 -deleted seen"});
 }
 
+TEST_CASE("a message from its middle on is no message", "[I7]") {
+  for (const std::string origin : {"<7>", "<7.20>", "<007>", "<4294967296>"}) {
+    CHECK(events_of("* 1 FETCH (UID 6 BODY[]" + origin + " {5}\r\na\r\nb\n FLAGS ())\r\n") ==
+          Events{"info 1 uid 6 -deleted -seen"});
+    CHECK(events_of("* 1 FETCH (UID 6 BODY[]" + origin + " \"ab\")\r\n") == Events{"info 1 uid 6"});
+  }
+}
+
 TEST_CASE("octets of a message are never taken for responses", "[I5]") {
   const std::string mail =
       "* 7 EXPUNGE\r\nkq1 OK done\r\n)\r\n* BYE {3}\r\n\0+ "
@@ -144,8 +152,8 @@ TEST_CASE("octets of a message are never taken for responses", "[I5]") {
 TEST_CASE("an empty part has no chunks") {
   CHECK(events_of("* 1 FETCH (UID 6 BODY[] {0}\r\n)\r\n") ==
         Events{"begin 1 uid 6 full 0", "end", "info 1 uid 6"});
-  CHECK(events_of("* 1 FETCH (UID 6 BODY[]<100000> \"\")\r\n") ==
-        Events{"begin 1 uid 6 full 0", "end", "info 1 uid 6"});
+  CHECK(events_of("* 1 FETCH (UID 6 BODY[TEXT]<100000> \"\")\r\n") ==
+        Events{"begin 1 uid 6 text 0", "end", "info 1 uid 6"});
 }
 
 TEST_CASE("a part may come as a quoted string", "[I14]") {

@@ -367,6 +367,25 @@ TEST_CASE("a server that quotes the password back does not bring it into any tex
         "fatal a tagged response answers no command that was sent: *** NO Error in IMAP command");
 }
 
+TEST_CASE("nor does one whose connection ends in the middle of it", "[N3]") {
+  for (const std::string echo : {"sesame", "sesam", "ses", "sesame ses"}) {
+    ClientSession session("kq");
+    session.feed(greeting(""));
+    static_cast<void>(drain(session));
+    session.log_in("alice", Secret(std::string_view("sesame")));
+    static_cast<void>(take_output(session));
+    session.feed("kq1 BAD LOGIN alice " + echo);
+    session.server_closed();
+    const Events events = drain(session);
+    REQUIRE(events.size() == 1);
+    INFO(events.back());
+    CHECK(
+        events.back().starts_with("fatal the server closed the connection: kq1 BAD LOGIN alice "));
+    CHECK(events.back().ends_with(" ***"));
+    CHECK(events.back().find("ses") == std::string::npos);
+  }
+}
+
 TEST_CASE("the trace shows the conversation in order, without secrets and without mail") {
   ClientSession session("kq");
   session.enable_trace();
