@@ -141,6 +141,23 @@ class DeviceTest(unittest.TestCase):
                     "m1", "m2", "m4", "m5", "m6", "m7"]
                 self.assertEqual(self.shown(bridge, user), here)
 
+    def test_what_both_delete_keeps_no_other_message(self):
+        """H14: the server may refuse a whole set for the one that the other client has removed,
+        and has not told of it yet."""
+        for mode, (options, target, _) in MODES.items():
+            with self.subTest(mode=mode):
+                user = self.server.mailbox([mail(f"m{n}") for n in range(1, 5)])
+                if target == "Trash":
+                    self.imap(user).create("Trash")
+                bridge = self.bridge(*options)
+                one, two = self.pop3(bridge, user), self.pop3(bridge, user)
+                for client, numbers in ((one, (1, 2, 3)), (two, (2,))):
+                    for number in numbers:
+                        client.ok(f"DELE {number}")
+                two.quit()
+                one.quit()
+                self.check_deleted(user, mode, ["m1", "m2", "m3"], ["m4"])
+
     def test_connections_cut_at_every_step_of_quit(self):
         """H1, H5: cut behind each command line once, and then again in the second try: +OK only if
         all is done, nothing is lost, and the next session ends it."""

@@ -175,6 +175,39 @@ TEST_CASE("Without MOVE only what every COPY was answered OK for is removed") {
   CHECK(gone.done());
 }
 
+TEST_CASE("What another client removed meanwhile keeps no other message from being moved") {
+  const std::string refused = " NO [EXPUNGEISSUED] Some of the messages no longer exist\r\n";
+  Quit moved(moving("1:3"));
+  moved.wire.sent();
+  moved.gone(2);
+  CHECK(moved.say("t1" + refused) == "t2 NOOP\r\nt3 UID SEARCH UID 1:3\r\n");
+  CHECK(moved.say("t2 OK\r\n* SEARCH 1 3\r\nt3 OK\r\n") == "t4 UID MOVE 1,3 \"Old\"\r\n");
+  moved.gone(1);
+  moved.gone(3);
+  moved.say("t4 OK\r\n");
+  CHECK(moved.done());
+
+  Quit copied(moving("1:3"), "UIDPLUS");
+  copied.wire.sent();
+  // The search need not have seen it.
+  CHECK(copied.say("* SEARCH 1 2 3\r\nt1 OK\r\nt2" + refused) ==
+        "t3 NOOP\r\nt4 UID SEARCH UID 1:3\r\n");
+  CHECK(copied.say("t3 OK\r\n* SEARCH 1 3\r\nt4 OK\r\n") ==
+        "t5 UID SEARCH UID 1:3\r\nt6 UID COPY 1,3 \"Old\"\r\n");
+  CHECK(copied.say("* SEARCH 1 3\r\nt5 OK\r\nt6 OK\r\n").starts_with("t7 UID STORE 1,3 +"));
+
+  for (const std::string_view capabilities : {"MOVE UIDPLUS", "UIDPLUS"}) {
+    Quit all_there(moving("1:3"), capabilities);
+    all_there.wire.sent();
+    const bool moves = capabilities.starts_with("MOVE");
+    CHECK(all_there.say((moves ? "t1" : "* SEARCH 1 2 3\r\nt1 OK\r\nt2") + refused) != "");
+    CHECK(all_there.say(moves ? "t2 OK\r\n* SEARCH 1 2 3\r\nt3 OK\r\n"
+                              : "t3 OK\r\n* SEARCH 1 2 3\r\nt4 OK\r\n") == "");
+    CHECK(all_there.failed());
+    CHECK(all_there.update.remaining() == 3);
+  }
+}
+
 TEST_CASE("Of several pieces of COPY each must be answered OK, and none is copied twice") {
   imap::UidSet remove;
   for (std::uint32_t uid = 1; uid < 600; uid += 2) remove.add(imap::Uid(uid));
