@@ -297,8 +297,16 @@ void Bridge::on_opening_event(const imap::Event& event) {
       upstream_lost(failure.log_text);
       return;
     }
+    // The server has refused this folder and would give another one.
+    const bool folder_only =
+        before == UpstreamOpening::Phase::kMailbox && opening_->upstream_usable();
     drop_upstream(opening_->upstream_usable());
-    fail_task(failure);
+    auto* const updating = std::get_if<Updating>(&task_);
+    if (updating != nullptr && folder_only) {
+      finish_update(std::move(*updating), Lost{failure, false});
+    } else {
+      fail_task(failure);
+    }
   }
 }
 
@@ -384,7 +392,7 @@ void Bridge::fail_task(const Failure& failure) {
   } else if (auto* retrieving = std::get_if<Retrieving>(&task_)) {
     fail_retrieval(*retrieving, failure);
   } else if (auto* updating = std::get_if<Updating>(&task_)) {
-    finish_update(std::move(*updating), failure);
+    finish_update(std::move(*updating), Lost{failure, true});
   }
 }
 
