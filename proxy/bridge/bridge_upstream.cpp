@@ -1,7 +1,10 @@
 // The upstream connection and the work that needs it.
 #include <memory>
 #include <string>
+#include <string_view>
+#include <unordered_set>
 #include <utility>
+#include <vector>
 
 #include "bridge/bridge.hpp"
 #include "bridge/folder_view.hpp"
@@ -360,13 +363,13 @@ void Bridge::make_unique_ids() {
   }
   if (maildrop_->unique_ids() != nullptr) return;
   std::vector<UniqueIdMap::Folder> mapped(folders);
-  bool needed = settings_.uidl_format.is_from_server();
+  std::unordered_set<std::string_view> of_map;
+  if (settings_.uidl_map) of_map = settings_.uidl_map->ids_of(user_);
+  if (of_map.empty() && !settings_.uidl_format.is_from_server()) return;
   for (std::size_t i = 0; settings_.uidl_map && i < folders; ++i) {
     mapped[i] = settings_.uidl_map->folder(user_, choices_.folders[i], maildrop_->uid_validity(i));
-    needed = needed || !mapped[i].empty();
   }
-  if (!needed) return;
-  UniqueIdsMaker maker(settings_.uidl_format, settings_.unique_id_hash);
+  UniqueIdsMaker maker(settings_.uidl_format, settings_.unique_id_hash, std::move(of_map));
   for (std::uint32_t i = 1; i <= maildrop_->capacity(); ++i) {
     const pop3::MessageNumber number(i);
     const std::size_t folder = maildrop_->folder(number);
