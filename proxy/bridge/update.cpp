@@ -55,6 +55,10 @@ void Update::start(imap::ClientSession& upstream, bool numbers_known) {
   numbers_known_ = numbers_known;
   one_by_one_ = !upstream.has(imap::Capability::kEsearch);
   begun_ = 0;
+  // Courier (it has no ESEARCH) stores a keyword together with those that this connection knows of:
+  // what another device was given since the login would be lost.
+  const bool keywords = !(plan_.fetched.empty() && plan_.hide.empty() && plan_.shown.empty());
+  if (one_by_one_ && keywords) upstream.noop();
   try_out(upstream, plan_.mark_seen, imap::kSeenFlag, seen_sent_);
   try_out(upstream, plan_.shown, kShownKeyword, shown_sent_);
   still_hidden_.begin();
