@@ -235,6 +235,9 @@ std::unordered_set<std::string_view> UniqueIdMap::ids_of(std::string_view user) 
   std::unordered_set<std::string_view> ids;
   const auto found = users_.find(std::string(user));
   if (found == users_.end()) return ids;
+  std::size_t count = 0;
+  for (const Range& range : found->second) count += range.size;
+  ids.reserve(count);
   for (const Range& range : found->second) {
     for (const Entry& entry : std::span(entries_).subspan(range.begin, range.size)) {
       ids.insert(id(ids_, entry));
