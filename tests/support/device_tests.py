@@ -266,6 +266,18 @@ class DeviceTest(unittest.TestCase):
         self.assertEqual(set(self.folder(user, "Trash")), {"old", "hidden long ago"})
         self.assertEqual(set(self.folder(user)), {"young", "kept"})
 
+    def test_retain_leaves_what_a_person_has_taken_back(self):
+        """The server has not told this connection of it yet, and must be made to."""
+        user = self.server.mailbox([])
+        other = self.imap(user)
+        for name in ("taken back", "hidden"):
+            self.put(other, name, 50)
+        other.store([1, 2], "+FLAGS", "($PopHidden)")
+        client = self.pop3(self.bridge("--retain", 30), user)
+        other.store([1], "-FLAGS", "($PopHidden)")
+        client.quit()
+        self.assertEqual(set(self.folder(user)), {"taken back"})
+
     # Reading.
 
     def test_mark_seen(self):
