@@ -32,6 +32,17 @@ std::vector<std::string> parts_of(std::string_view text, Form form) {
   }
 }
 
+/// No value is written in quotes: they would become a part of it, of each unique-id for one.
+std::expected<void, std::string> check_quotes(const Option& option, std::string_view text,
+                                              const std::string& origin) {
+  const bool quoted = text.size() >= 2 && text.front() == text.back() &&
+                      (text.front() == '"' || text.front() == '\'');
+  if (!quoted) return {};
+  return std::unexpected(blame(option.name, origin) + "found " + log::quoted(text) +
+                         " in quotes; right would be " +
+                         log::quoted(text.substr(1, text.size() - 2)) + " without any");
+}
+
 /// Adds what one variable or line says about `option`.
 void add(Values& values, const Option& option, std::string_view text, const std::string& origin) {
   std::vector<Given>& all = values[option.name];
@@ -118,6 +129,7 @@ std::expected<void, std::string> read_line(std::string_view line, const std::str
     return std::unexpected(blame(option->name, origin) + "the value is missing; right would be " +
                            std::string(option->value));
   }
+  if (auto checked = check_quotes(*option, value, origin); !checked) return checked;
   add(values, *option, value, origin);
   return {};
 }
@@ -150,7 +162,12 @@ std::expected<Values, std::string> read_environment(std::span<const std::string>
     if (option->scope == Scope::kCommandLine) {
       return std::unexpected(blame(option->name, name) + "works on the command line only");
     }
-    if (!trim(value).empty()) add(values, *option, trim(value), std::string(name));
+    if (trim(value).empty()) continue;
+    const std::string origin(name);
+    if (const auto checked = check_quotes(*option, trim(value), origin); !checked) {
+      return std::unexpected(checked.error());
+    }
+    add(values, *option, trim(value), origin);
   }
   return values;
 }

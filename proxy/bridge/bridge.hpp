@@ -236,8 +236,12 @@ class Bridge {
   void on_update_event(Updating& updating, const imap::Event& event);
   /// If it has come to its end; `updating` is gone then.
   void settle_update(Updating& updating);
-  /// `lost`: the upstream was lost for good before the outcome was known.
-  void finish_update(Updating updating, const std::optional<Failure>& lost);
+  /// Why the outcome of an update was not known.
+  struct Lost {
+    Failure failure;
+    bool for_good;  ///< there is no upstream for the other folders either
+  };
+  void finish_update(Updating updating, const std::optional<Lost>& lost);
   [[nodiscard]] std::uint64_t deletes_asked() const;
   void answer_update(const Updating& updating);
   [[nodiscard]] UpdatePlan plan_update(std::size_t folder) const;

@@ -215,8 +215,8 @@ void Bridge::on_quit() {
   start_upstream_work();
 }
 
-/// One folder is done, or lost with all that come behind it.
-void Bridge::finish_update(Updating updating, const std::optional<Failure>& lost) {
+/// One folder is done, or lost, perhaps with all that come behind it.
+void Bridge::finish_update(Updating updating, const std::optional<Lost>& lost) {
   task_ = Idle{};  // it was moved out of there
   const Update& update = *updating.update;
   // What need not be confirmed may have been under way still.
@@ -227,18 +227,18 @@ void Bridge::finish_update(Updating updating, const std::optional<Failure>& lost
     learned_[updating.folder].removed = update.removed();
   } else {
     updating.remaining += update.remaining();
-    if (!updating.failure) updating.failure = lost ? *lost : update.failure();
+    if (!updating.failure) updating.failure = lost ? lost->failure : update.failure();
   }
   updating.complaints += update.complaints();
-  if (lost) {
+  if (lost && lost->for_good) {
     for (const auto& [folder, plan] : updating.next) {
       updating.asked += plan.asked();
       updating.remaining += plan.asked();
-      if (plan.asked() > 0 && !updating.failure) updating.failure = *lost;
+      if (plan.asked() > 0 && !updating.failure) updating.failure = lost->failure;
     }
     updating.next.clear();
-    if (!updating.failure) updating.complaints += " (" + lost->log_text + ')';
   }
+  if (lost && !updating.failure) updating.complaints += " (" + lost->failure.log_text + ')';
   if (updating.next.empty()) {
     answer_update(updating);
     return;

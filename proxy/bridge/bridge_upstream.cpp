@@ -1,7 +1,10 @@
 // The upstream connection and the work that needs it.
 #include <memory>
 #include <string>
+#include <string_view>
+#include <unordered_set>
 #include <utility>
+#include <vector>
 
 #include "bridge/bridge.hpp"
 #include "bridge/folder_view.hpp"
@@ -301,8 +304,16 @@ void Bridge::on_opening_event(const imap::Event& event) {
       upstream_lost(failure.log_text);
       return;
     }
+    // The server has refused this folder and would give another one.
+    const bool folder_only =
+        before == UpstreamOpening::Phase::kMailbox && opening_->upstream_usable();
     drop_upstream(opening_->upstream_usable());
-    fail_task(failure);
+    auto* const updating = std::get_if<Updating>(&task_);
+    if (updating != nullptr && folder_only) {
+      finish_update(std::move(*updating), Lost{failure, false});
+    } else {
+      fail_task(failure);
+    }
   }
 }
 
@@ -356,13 +367,13 @@ void Bridge::make_unique_ids() {
   }
   if (maildrop_->unique_ids() != nullptr) return;
   std::vector<UniqueIdMap::Folder> mapped(folders);
-  bool needed = settings_.uidl_format.is_from_server();
+  std::unordered_set<std::string_view> of_map;
+  if (settings_.uidl_map) of_map = settings_.uidl_map->ids_of(user_);
+  if (of_map.empty() && !settings_.uidl_format.is_from_server()) return;
   for (std::size_t i = 0; settings_.uidl_map && i < folders; ++i) {
     mapped[i] = settings_.uidl_map->folder(user_, choices_.folders[i], maildrop_->uid_validity(i));
-    needed = needed || !mapped[i].empty();
   }
-  if (!needed) return;
-  UniqueIdsMaker maker(settings_.uidl_format, settings_.unique_id_hash);
+  UniqueIdsMaker maker(settings_.uidl_format, settings_.unique_id_hash, std::move(of_map));
   for (std::uint32_t i = 1; i <= maildrop_->capacity(); ++i) {
     const pop3::MessageNumber number(i);
     const std::size_t folder = maildrop_->folder(number);
@@ -388,7 +399,7 @@ void Bridge::fail_task(const Failure& failure) {
   } else if (auto* retrieving = std::get_if<Retrieving>(&task_)) {
     fail_retrieval(*retrieving, failure);
   } else if (auto* updating = std::get_if<Updating>(&task_)) {
-    finish_update(std::move(*updating), failure);
+    finish_update(std::move(*updating), Lost{failure, true});
   }
 }
 

@@ -82,18 +82,18 @@ void Transfer::begin(imap::ClientSession& upstream) {
   // Decoded, which is as good and knows that INBOX has no case.
   if (imap::decode_mailbox_name(target_) !=
       imap::decode_mailbox_name(on_the_wire(destination_.selected))) {
-    const bool moves = upstream.has(imap::Capability::kMove) && copied_.empty();
-    enter(moves ? Step::kMove : Step::kCopy, upstream);
+    moving_ = upstream.has(imap::Capability::kMove) && copied_.empty();
+    enter(moving_ ? Step::kMove : Step::kCopy, upstream);
   } else if (destination_.trash) {
-    remove(upstream);
+    remove(remove_, upstream);
   } else {
     fail({pop3::ResponseCode::kSysPerm, "they are in the folder they would be moved to",
           "messages are in the folder that --delete-mode moves to"});
   }
 }
 
-void Transfer::remove(imap::ClientSession& upstream) {
-  removal_.emplace(remove_, most_found_);
+void Transfer::remove(const imap::UidSet& set, imap::ClientSession& upstream) {
+  removal_.emplace(set, most_found_);
   for (const imap::Uid uid : gone_) removal_->on_gone(uid);
   removal_->start(upstream, numbers_known_);
 }
@@ -102,6 +102,7 @@ void Transfer::enter(Step step, imap::ClientSession& upstream) {
   step_ = step;
   flight_.begin();
   refused_ = false;
+  expunge_issued_ = false;
   wants_folder_ = false;
   const auto look = [&] {
     flight_.add(upstream.noop(), Kind::kOther);
@@ -122,7 +123,7 @@ void Transfer::enter(Step step, imap::ClientSession& upstream) {
     case Step::kCopy: {
       // In front, so that it has been answered when the copies are.
       flight_.search(upstream, remove_, {});
-      const imap::UidSet not_copied = difference(remove_, copied_);
+      const imap::UidSet not_copied = difference(left_, copied_);
       for (const std::string& piece : not_copied.chunks(set_octets(target_))) {
         flight_.add(upstream.uid_copy(piece, target_), Kind::kNeeded,
                     imap::UidSet::parse(piece).value_or(imap::UidSet()));
@@ -183,6 +184,7 @@ void Transfer::on_refused(const Flight::Sent& sent, const imap::Completed& compl
       const bool may_be_missing = !trash_folder_.found() && says_nothing_else(code) &&
                                   completed.status == imap::Status::kNo;
       wants_folder_ = wants_folder_ || says_missing(code) || may_be_missing;
+      expunge_issued_ = expunge_issued_ || code == imap::Code::kExpungeIssued;
       // That a folder could not be made says more than that it is missing.
       if (says_missing(code) && create_failure_) failure = *create_failure_;
       if (!std::exchange(refused_, true)) failure_ = std::move(failure);
@@ -276,10 +278,11 @@ void Transfer::judge_left(imap::ClientSession& upstream) {
     state_ = UpdateState::kDone;
     return;
   }
-  // As Removal: as long as it gets further, and once without.
-  if (known && !refused_ && (further || !asked_again_)) {
+  // As Removal: as long as it gets further, and once without. A set of which somebody else has
+  // removed one message may be refused as a whole (Dovecot: EXPUNGEISSUED).
+  if (known && (further || (!refused_ && !asked_again_))) {
     asked_again_ = !further;
-    enter(Step::kMove, upstream);
+    enter(moving_ ? Step::kMove : Step::kCopy, upstream);
     return;
   }
   if (refused_) {
@@ -292,16 +295,20 @@ void Transfer::judge_left(imap::ClientSession& upstream) {
 
 void Transfer::judge_copy(imap::ClientSession& upstream) {
   if (creates(upstream)) return;
+  if (expunge_issued_) {  // which the search in front of it need not have seen
+    look_further(Step::kVerify, upstream);
+    return;
+  }
   const bool known = flight_.search_answered();
   if (known) left_ = intersection(flight_.found(), remove_);
   if (left_.empty()) {  // somebody else was faster
     state_ = UpdateState::kDone;
   } else if (refused_) {
     state_ = UpdateState::kFailed;
-  } else if (!known) {
+  } else if (!known || !difference(left_, copied_).empty()) {
     fail(upstream_unavailable("server does not tell which messages are there"));
   } else {
-    remove(upstream);
+    remove(copied_, upstream);  // and nothing else, whatever the search did not find
   }
 }
 

@@ -56,7 +56,7 @@ class Transfer {
     kMove,         ///< UID MOVE, if need be with the search behind
     kCopy,         ///< a search, which shows that the server has its wits about it, and UID COPY
     kCreate,       ///< the folder was said to be missing
-    kVerify,       ///< not all were named as expunged: search for what is left
+    kVerify,       ///< some were refused, or not named as expunged: search for what is left
     kVerifyByAll,  ///< the search has no answer: are they among all the others?
   };
 
@@ -72,7 +72,7 @@ class Transfer {
   void judge_copy(imap::ClientSession& upstream);
   [[nodiscard]] bool creates(imap::ClientSession& upstream);
   void note_copied();
-  void remove(imap::ClientSession& upstream);
+  void remove(const imap::UidSet& set, imap::ClientSession& upstream);
   void fail(Failure failure);
 
   imap::UidSet remove_;
@@ -90,10 +90,12 @@ class Transfer {
   UpdateState state_ = UpdateState::kRunning;
   Step step_ = Step::kFind;
   bool list_refused_ = false;
-  bool refused_ = false;       ///< in this flight, a command that moving needs
-  bool asked_again_ = false;   ///< kMove was entered again without progress before it
-  bool wants_folder_ = false;  ///< it was refused because the folder may be missing
-  bool created_ = false;       ///< as far as that goes: CREATE was sent
+  bool refused_ = false;         ///< in this flight, a command that moving needs
+  bool moving_ = false;          ///< by kMove, not by kCopy
+  bool asked_again_ = false;     ///< it was entered again without progress before it
+  bool expunge_issued_ = false;  ///< because somebody else has removed a message
+  bool wants_folder_ = false;    ///< it was refused because the folder may be missing
+  bool created_ = false;         ///< as far as that goes: CREATE was sent
   std::optional<Failure> create_failure_;
   Failure failure_;
 };

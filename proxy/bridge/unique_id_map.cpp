@@ -128,6 +128,7 @@ class UniqueIdMap::Parser {
       keys_.push_back(&made.first->first);
       const auto of_user = users_.try_emplace(user, users_.size());
       user_of_folder_.push_back(of_user.first->second);
+      if (of_user.second) user_names_.push_back(user);
     }
     return static_cast<std::uint32_t>(made.first->second);
   }
@@ -189,7 +190,10 @@ class UniqueIdMap::Parser {
       for (; end < rows_.size() && rows_[end].folder == rows_[begin].folder; ++end) {
         map_.entries_.push_back({rows_[end].uid, rows_[end].id_begin});
       }
-      map_.folders_.emplace(*keys_[rows_[begin].folder], Range{begin, end - begin});
+      const std::size_t folder = rows_[begin].folder;
+      const Range range{begin, end - begin};
+      map_.folders_.emplace(*keys_[folder], range);
+      map_.users_[std::string(user_names_[user_of_folder_[folder]])].push_back(range);
       begin = end;
     }
     return std::move(map_);
@@ -203,6 +207,7 @@ class UniqueIdMap::Parser {
   std::unordered_map<std::string, std::size_t> folders_;
   std::vector<const std::string*> keys_;  ///< of folders_, by number
   std::unordered_map<std::string_view, std::size_t> users_;
+  std::vector<std::string_view> user_names_;  ///< by number
   std::vector<std::size_t> user_of_folder_;
   std::string_view last_user_;
   std::string_view last_folder_;
@@ -212,8 +217,7 @@ class UniqueIdMap::Parser {
 std::string_view UniqueIdMap::Folder::find(imap::Uid uid) const {
   const auto found = std::ranges::lower_bound(entries_, uid.value(), {}, &Entry::uid);
   if (found == entries_.end() || found->uid != uid.value()) return {};
-  const auto size = static_cast<unsigned char>((*ids_)[found->id_begin]);
-  return std::string_view(*ids_).substr(found->id_begin + 1, size);
+  return id(*ids_, *found);
 }
 
 std::expected<UniqueIdMap, std::string> UniqueIdMap::parse(std::string_view text) {
@@ -227,10 +231,29 @@ UniqueIdMap::Folder UniqueIdMap::folder(std::string_view user, std::string_view 
   return {std::span(entries_).subspan(found->second.begin, found->second.size), ids_};
 }
 
+std::unordered_set<std::string_view> UniqueIdMap::ids_of(std::string_view user) const {
+  std::unordered_set<std::string_view> ids;
+  const auto found = users_.find(std::string(user));
+  if (found == users_.end()) return ids;
+  std::size_t count = 0;
+  for (const Range& range : found->second) count += range.size;
+  ids.reserve(count);
+  for (const Range& range : found->second) {
+    for (const Entry& entry : std::span(entries_).subspan(range.begin, range.size)) {
+      ids.insert(id(ids_, entry));
+    }
+  }
+  return ids;
+}
+
 std::size_t UniqueIdMap::memory_octets() const {
   std::size_t octets = ids_.capacity() + entries_.capacity() * sizeof(Entry);
   for (const auto& [key, range] : folders_) {
     octets += sizeof(std::string) + sizeof(Range) + key.capacity();
+  }
+  for (const auto& [user, ranges] : users_) {
+    octets +=
+        sizeof(std::string) + sizeof(ranges) + user.capacity() + ranges.capacity() * sizeof(Range);
   }
   return octets;
 }

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "imap/uid.hpp"
@@ -47,12 +48,18 @@ class UniqueIdMap {
   /// messages that are not there any more.
   [[nodiscard]] Folder folder(std::string_view user, std::string_view folder,
                               std::uint32_t uid_validity) const;
+  /// All unique-ids that it has for `user`, in whichever folder and generation. Views as Folder's.
+  [[nodiscard]] std::unordered_set<std::string_view> ids_of(std::string_view user) const;
   /// Messages in it.
   [[nodiscard]] std::size_t size() const { return entries_.size(); }
   [[nodiscard]] std::size_t memory_octets() const;
 
  private:
   class Parser;
+  [[nodiscard]] static std::string_view id(const std::string& ids, const Entry& entry) {
+    const auto size = static_cast<unsigned char>(ids[entry.id_begin]);
+    return std::string_view(ids).substr(entry.id_begin + 1, size);
+  }
   struct Range {
     std::size_t begin = 0;
     std::size_t size = 0;
@@ -61,6 +68,7 @@ class UniqueIdMap {
   std::string ids_;
   std::vector<Entry> entries_;  ///< those of a folder together, by UID
   std::unordered_map<std::string, Range> folders_;
+  std::unordered_map<std::string, std::vector<Range>> users_;  ///< their folders
 };
 
 }  // namespace popbridge::bridge

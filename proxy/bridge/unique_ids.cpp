@@ -80,12 +80,18 @@ std::size_t UniqueIds::memory_octets() const {
          exceptions_.capacity() * sizeof(Exception) + texts_.capacity();
 }
 
+void UniqueIdsMaker::note_mapped(std::string_view mapped) {
+  ++count_;
+  if (mapped.empty()) return;
+  mapped_.push_back({count_, mapped});
+  of_map_.insert(mapped);
+}
+
 void UniqueIdsMaker::add(std::uint32_t uid_validity, imap::Uid uid, std::string_view suffix,
                          std::string_view mapped) {
   assert(!format_->is_from_server());
   derived_.push_back({uid_validity, uid.value(), suffix});
-  ++count_;
-  if (!mapped.empty()) mapped_.push_back({count_, mapped});
+  note_mapped(mapped);
 }
 
 void UniqueIdsMaker::add(const ServerIds& ids, imap::Uid uid, std::string_view mapped) {
@@ -98,8 +104,7 @@ void UniqueIdsMaker::add(const ServerIds& ids, imap::Uid uid, std::string_view m
     ids_.email_ids_.push_back(packed(ids_.texts_.size(), text.size()));
     ids_.texts_ += text;
   }
-  ++count_;
-  if (!mapped.empty()) mapped_.push_back({count_, mapped});
+  note_mapped(mapped);
 }
 
 /// The id of a message that the map does not name, before it is compared with others.
@@ -117,8 +122,9 @@ std::string UniqueIdsMaker::own_id(std::uint32_t number) const {
 }
 
 std::shared_ptr<const UniqueIds> UniqueIdsMaker::make() {
-  if (!derived_.empty() && mapped_.empty()) return nullptr;
+  if (!derived_.empty() && of_map_.empty()) return nullptr;
   find_equal();
+  if (!derived_.empty() && ids_.exceptions_.empty()) return nullptr;
   std::ranges::sort(ids_.exceptions_, {}, &UniqueIds::Exception::number);
   ids_.texts_.shrink_to_fit();
   ids_.exceptions_.shrink_to_fit();
@@ -148,12 +154,10 @@ void UniqueIdsMaker::find_equal() {
   } else if (!ids_.email_ids_.empty()) {
     std::ranges::stable_sort(own, {}, email_id);
   }
-  std::unordered_set<std::string_view> of_map;
-  for (const Mapped& mapped : mapped_) of_map.insert(mapped.id);
   std::vector<std::uint32_t> to_rename;
   for (std::size_t i = 0; i < own.size(); ++i) {
     const bool is_second = i > 0 && equal(own[i - 1], own[i]);
-    if (is_second || (!of_map.empty() && of_map.contains(own_id(own[i])))) {
+    if (is_second || (!of_map_.empty() && of_map_.contains(own_id(own[i])))) {
       to_rename.push_back(own[i]);
     }
   }
@@ -163,10 +167,9 @@ void UniqueIdsMaker::find_equal() {
 }
 
 void UniqueIdsMaker::rename(std::span<const std::uint32_t> numbers) {
-  // All ids that a new one must not be equal to. Derived ids and Gmail's cannot be: a new one has a
-  // "-" more than the former, and the latter have none.
+  // All ids besides the map's that a new one must not be equal to. Derived ids and Gmail's cannot
+  // be: a new one has a "-" more than the former, and the latter have none.
   std::unordered_set<std::string> taken;
-  for (const Mapped& mapped : mapped_) taken.emplace(mapped.id);
   if (!numbers.empty()) {
     for (std::uint32_t number = 1; number <= ids_.email_ids_.size(); ++number) {
       taken.insert(own_id(number));
@@ -182,7 +185,7 @@ void UniqueIdsMaker::rename(std::span<const std::uint32_t> numbers) {
       const std::string end = '-' + std::to_string(++last);
       id = own.size() + end.size() <= kLongestUniqueId ? own + end
                                                        : hash_(own).substr(0, kHashDigits) + end;
-    } while (!taken.insert(id).second);
+    } while (of_map_.contains(id) || !taken.insert(id).second);
     renamed.emplace_back(number, std::move(id));
   }
   const auto except = [this](std::uint32_t number, std::string_view id) {

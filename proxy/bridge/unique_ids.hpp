@@ -7,6 +7,8 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "bridge/unique_id_format.hpp"
@@ -73,10 +75,14 @@ class UniqueIds {
 
 /// Takes all messages of a maildrop in the order of their numbers and sees to it that no two ids
 /// are equal: what the map says stays as it is, of others that are equal the first stays, and the
-/// next get "-2", "-3" ...
+/// next get "-2", "-3" ... None gets an id that the map has for a message of the user that is not
+/// shown or not there any more: a client may know that one still.
 class UniqueIdsMaker {
  public:
-  UniqueIdsMaker(const UniqueIdFormat& format, UniqueIdHash hash) : format_(&format), hash_(hash) {}
+  /// `of_map`: UniqueIdMap::ids_of() the user.
+  UniqueIdsMaker(const UniqueIdFormat& format, UniqueIdHash hash,
+                 std::unordered_set<std::string_view> of_map = {})
+      : format_(&format), hash_(hash), of_map_(std::move(of_map)) {}
 
   // The next message. `mapped`: its id in the map, empty if it has none; must live until make().
   /// Of a format that needs no server; `suffix` as folder_suffix(), or empty. Must live as well.
@@ -99,12 +105,14 @@ class UniqueIdsMaker {
     std::string_view id;
   };
 
+  void note_mapped(std::string_view mapped);
   void find_equal();
   [[nodiscard]] std::string own_id(std::uint32_t number) const;
   void rename(std::span<const std::uint32_t> numbers);
 
   const UniqueIdFormat* format_;
   UniqueIdHash hash_;
+  std::unordered_set<std::string_view> of_map_;
   std::uint32_t count_ = 0;
   std::vector<Derived> derived_;
   std::vector<Mapped> mapped_;

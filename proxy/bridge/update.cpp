@@ -55,13 +55,27 @@ void Update::start(imap::ClientSession& upstream, bool numbers_known) {
   numbers_known_ = numbers_known;
   one_by_one_ = !upstream.has(imap::Capability::kEsearch);
   begun_ = 0;
+  // Courier (it has no ESEARCH) stores a keyword together with those that this connection knows of:
+  // what another device was given since the login would be lost.
+  const bool keywords = !(plan_.fetched.empty() && plan_.hide.empty() && plan_.shown.empty());
+  if (one_by_one_ && keywords) upstream.noop();
   try_out(upstream, plan_.mark_seen, imap::kSeenFlag, seen_sent_);
   try_out(upstream, plan_.shown, kShownKeyword, shown_sent_);
   still_hidden_.begin();
-  if (!plan_.expired.empty()) {
-    still_hidden_.search(upstream, plan_.expired, std::string("KEYWORD ") + kHiddenKeyword);
-  }
+  asked_still_hidden_ = false;
+  if (!plan_.expired.empty()) still_hidden_.add(upstream.noop(), Flight::Kind::kOther);
   begin_parts(upstream);
+}
+
+/// Only when the NOOP in front has been answered: Dovecot and Courier search the flags that this
+/// connection has heard of, and a keyword that a person has taken off would still be found.
+void Update::ask_still_hidden(imap::ClientSession& upstream, bool up_to_date) {
+  if (asked_still_hidden_ || !up_to_date) {
+    take_still_hidden();
+    return;
+  }
+  asked_still_hidden_ = true;
+  still_hidden_.search(upstream, plan_.expired, std::string("KEYWORD ") + kHiddenKeyword);
 }
 
 /// The search is over. Those that are hidden still go with the others; those whose answer is
@@ -109,7 +123,7 @@ void Update::on_event(const imap::Event& event, imap::ClientSession& upstream) {
     still_hidden_.note(event);
     const auto* const completed = std::get_if<imap::Completed>(&event);
     if (completed != nullptr && still_hidden_.take(*completed) && still_hidden_.over()) {
-      take_still_hidden();
+      ask_still_hidden(upstream, completed->status == imap::Status::kOk);
     }
   }
   // What has not begun here may still know commands of an earlier connection.

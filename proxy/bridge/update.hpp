@@ -104,6 +104,7 @@ class Update {
   [[nodiscard]] State way_state() const;
   /// Of `fetched`, `hide` and the way, in this order.
   [[nodiscard]] State part_state(std::size_t part) const;
+  void ask_still_hidden(imap::ClientSession& upstream, bool up_to_date);
   void take_still_hidden();
   void begin_part(std::size_t part, imap::ClientSession& upstream);
   void begin_parts(imap::ClientSession& upstream);
@@ -121,7 +122,8 @@ class Update {
   std::unique_ptr<Parts> parts_;  ///< apart: every session has room for an Update, few have one
   std::size_t begun_ = 0;         ///< parts, on this connection
   std::size_t most_found_;
-  Flight still_hidden_;           ///< of UpdatePlan::expired; in front of the parts
+  Flight still_hidden_;  ///< of UpdatePlan::expired; in front of the parts
+  bool asked_still_hidden_ = false;
   bool expired_unknown_ = false;  ///< the server did not tell
   bool one_by_one_ = false;
   bool numbers_known_ = false;

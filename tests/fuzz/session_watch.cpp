@@ -54,6 +54,12 @@ bool contains_ignoring_case(std::string_view text, std::string_view what) {
   return capitals(text).find(capitals(what)) != std::string::npos;
 }
 
+/// As imap::ClientSession makes them.
+bool is_tag(std::string_view word) {
+  return word.size() > 1 && word.front() == 'A' &&
+         word.find_first_not_of("0123456789", 1) == std::string_view::npos;
+}
+
 }  // namespace
 
 void SessionWatch::from_client(std::string_view octets) {
@@ -152,8 +158,9 @@ void SessionWatch::to_server(std::string_view octets) {
 }
 
 void SessionWatch::on_upstream_command(std::string_view line) {
+  // Other lines are of literals: a password may read like a command.
   const std::size_t space = line.find(' ');
-  if (space == std::string_view::npos) return;
+  if (space == std::string_view::npos || !is_tag(line.substr(0, space))) return;
   const std::string_view command = line.substr(space + 1);
   if (command.starts_with("SELECT ")) selected_ = command == "SELECT \"Work\"" ? 1 : 0;
   for (const std::string_view verb : {"UID STORE ", "STORE ", "UID EXPUNGE ", "EXPUNGE"}) {

@@ -8,6 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
 from courier import Courier  # noqa: E402
 import other_server  # noqa: E402
+from popbridge_process import Popbridge  # noqa: E402
 
 
 class CourierSessions(other_server.OtherServerTest):
@@ -33,6 +34,19 @@ class CourierSessions(other_server.OtherServerTest):
         with self.server.open(user) as other:
             self.check_text(client.retr(1), other.body(1))
         client.quit()
+
+    def test_two_devices_at_once_lose_no_mark_of_each_other(self):
+        """Courier stores a keyword together with those it has told this connection of."""
+        user = self.server.mailbox([b"Subject: one\n\nbody\n"])
+        bridge = Popbridge(self.server.insecure_url, "--hide-fetched").start()
+        self.addCleanup(bridge.stop)
+        clients = [self.log_in(f"{user}/{device}", bridge) for device in ("printer", "scanner")]
+        for client in clients:
+            client.retr(1)
+        for client in clients:
+            client.quit()
+        with self.server.open(user) as mailbox:
+            self.assertEqual(mailbox.flags()[1], {"$PopFetched-printer", "$PopFetched-scanner"})
 
 
 if __name__ == "__main__":

@@ -141,6 +141,23 @@ class DeviceTest(unittest.TestCase):
                     "m1", "m2", "m4", "m5", "m6", "m7"]
                 self.assertEqual(self.shown(bridge, user), here)
 
+    def test_what_both_delete_keeps_no_other_message(self):
+        """H14: the server may refuse a whole set for the one that the other client has removed,
+        and has not told of it yet."""
+        for mode, (options, target, _) in MODES.items():
+            with self.subTest(mode=mode):
+                user = self.server.mailbox([mail(f"m{n}") for n in range(1, 5)])
+                if target == "Trash":
+                    self.imap(user).create("Trash")
+                bridge = self.bridge(*options)
+                one, two = self.pop3(bridge, user), self.pop3(bridge, user)
+                for client, numbers in ((one, (1, 2, 3)), (two, (2,))):
+                    for number in numbers:
+                        client.ok(f"DELE {number}")
+                two.quit()
+                one.quit()
+                self.check_deleted(user, mode, ["m1", "m2", "m3"], ["m4"])
+
     def test_connections_cut_at_every_step_of_quit(self):
         """H1, H5: cut behind each command line once, and then again in the second try: +OK only if
         all is done, nothing is lost, and the next session ends it."""
@@ -248,6 +265,18 @@ class DeviceTest(unittest.TestCase):
         self.pop3(bridge, user).quit()
         self.assertEqual(set(self.folder(user, "Trash")), {"old", "hidden long ago"})
         self.assertEqual(set(self.folder(user)), {"young", "kept"})
+
+    def test_retain_leaves_what_a_person_has_taken_back(self):
+        """The server has not told this connection of it yet, and must be made to."""
+        user = self.server.mailbox([])
+        other = self.imap(user)
+        for name in ("taken back", "hidden"):
+            self.put(other, name, 50)
+        other.store([1, 2], "+FLAGS", "($PopHidden)")
+        client = self.pop3(self.bridge("--retain", 30), user)
+        other.store([1], "-FLAGS", "($PopHidden)")
+        client.quit()
+        self.assertEqual(set(self.folder(user)), {"taken back"})
 
     # Reading.
 

@@ -153,7 +153,7 @@ TEST_CASE("N13: a choice that cannot be is refused with what would be right", "[
        "hide, ignore"},
       {{"--delete-mode", "move"}, "\"move\" is none of"},
       {{"--delete-mode", "move:"},
-       "\"move:\" names no folder to move to: the folder name is empty"},
+       "\"move:\" names no folder to move to: the folder name is empty; right would be one that"},
       {{"--delete-mode", "move:a\nb"}, "is no folder name"},
       {{"--delete-mode", "move:Inbox"},
        "--delete-mode (command line): \"INBOX\" is a folder that --folder shows"},

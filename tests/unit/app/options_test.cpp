@@ -152,6 +152,9 @@ TEST_CASE("N13: a line of the file that is wrong is named by file and number", "
       {"retain = 1\nretain = 1", "--retain (f:2): already set at f:1"},
       {"unseen-only = no\nunseen-only = no", "--unseen-only (f:2): already set at f:1"},
       {"unseen-only =", "--unseen-only (f:1): the value is missing; right would be yes|no"},
+      {"folder = \"Mail, old\"",
+       R"(--folder (f:1): found "\"Mail, old\"" in quotes; right would be "Mail, old" without any)"},
+      {"uidl-format = '%v-%u'", R"(found "'%v-%u'" in quotes; right would be "%v-%u" without any)"},
       {"config = other", "--config (f:1): cannot stand in a file"},
       {"help = yes", "--help (f:1): cannot stand in a file"},
       {std::string("a\0b", 3), R"("a\x00b")"},
@@ -225,6 +228,16 @@ TEST_CASE("a flag of yes or no needs no value", "[app]") {
   // Versions of Boost differ in whether they take the next word; none makes "yes" of it.
   const auto apart = read_command_line(Strings{"--hide-fetched", "no"});
   CHECK((!apart || texts(*apart, "hide-fetched") == Strings{"no"}));
+}
+
+TEST_CASE("a variable in quotes is refused, as a container's file of variables may have it",
+          "[app]") {
+  const auto quoted = read_environment(Strings{"POPBRIDGE_UIDL_FORMAT=\"%v-%u\""});
+  REQUIRE_FALSE(quoted);
+  CHECK(quoted.error() ==
+        R"(--uidl-format (POPBRIDGE_UIDL_FORMAT): found "\"%v-%u\"" in quotes; right would be )"
+        R"("%v-%u" without any)");
+  CHECK(read_environment(Strings{"POPBRIDGE_FOLDER=a \"b\""}));
 }
 
 TEST_CASE("folder names may hold what separates other lists", "[app]") {

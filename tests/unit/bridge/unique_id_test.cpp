@@ -190,6 +190,8 @@ TEST_CASE("The map gives the unique-id of a message of one generation of a folde
   CHECK(inbox.find(imap::Uid(3)).empty());
   CHECK(map->folder("anna", "Entw\xC3\xBCrfe", 7).find(imap::Uid(1)) == "!~");
   CHECK(map->folder("anna", "INBOX", 8).empty());
+  CHECK(map->ids_of("anna") == std::unordered_set<std::string_view>{"UID1-1", "UID2-1", "!~"});
+  CHECK(map->ids_of("Anna").empty());
   CHECK(map->folder("Anna", "INBOX", 7).empty());
   CHECK(map->folder("anna", "Entwurfe", 7).find(imap::Uid(1)).empty());
   CHECK(UniqueIdMap::parse("").value().size() == 0);
@@ -251,6 +253,15 @@ TEST_CASE("A message that is not in the map never has an id of one that is", "[K
   UniqueIdsMaker all_derived(format, &hash);
   all_derived.add(7, imap::Uid(1), "", "");
   CHECK(all_derived.make() == nullptr);
+  // Nor of one that is not there any more, which the client may remember.
+  UniqueIdsMaker after(format, &hash, {"7.1", "7.1-2", "7.9"});
+  after.add(7, imap::Uid(1), "", "");
+  after.add(7, imap::Uid(3), "", "7.1-2");
+  after.add(7, imap::Uid(4), "", "");
+  CHECK(text_of(*after.make(), 3) == "7.1-3 7.1-2 derived");
+  UniqueIdsMaker none_equal(format, &hash, {"7.9"});
+  none_equal.add(7, imap::Uid(1), "", "");
+  CHECK(none_equal.make() == nullptr);
 }
 
 TEST_CASE("Messages that the server gives one id are told apart by a number", "[K2][K3]") {

@@ -190,6 +190,39 @@ TEST_CASE("Without MOVE only what every COPY was answered OK for is removed") {
   CHECK(gone.done());
 }
 
+TEST_CASE("What another client removed meanwhile keeps no other message from being moved") {
+  const std::string refused = " NO [EXPUNGEISSUED] Some of the messages no longer exist\r\n";
+  Quit moved(moving("1:3"));
+  moved.wire.sent();
+  moved.gone(2);
+  CHECK(moved.say("t1" + refused) == "t2 NOOP\r\nt3 UID SEARCH UID 1:3\r\n");
+  CHECK(moved.say("t2 OK\r\n* SEARCH 1 3\r\nt3 OK\r\n") == "t4 UID MOVE 1,3 \"Old\"\r\n");
+  moved.gone(1);
+  moved.gone(3);
+  moved.say("t4 OK\r\n");
+  CHECK(moved.done());
+
+  Quit copied(moving("1:3"), "UIDPLUS");
+  copied.wire.sent();
+  // The search need not have seen it.
+  CHECK(copied.say("* SEARCH 1 2 3\r\nt1 OK\r\nt2" + refused) ==
+        "t3 NOOP\r\nt4 UID SEARCH UID 1:3\r\n");
+  CHECK(copied.say("t3 OK\r\n* SEARCH 1 3\r\nt4 OK\r\n") ==
+        "t5 UID SEARCH UID 1:3\r\nt6 UID COPY 1,3 \"Old\"\r\n");
+  CHECK(copied.say("* SEARCH 1 3\r\nt5 OK\r\nt6 OK\r\n").starts_with("t7 UID STORE 1,3 +"));
+
+  for (const std::string_view capabilities : {"MOVE UIDPLUS", "UIDPLUS"}) {
+    Quit all_there(moving("1:3"), capabilities);
+    all_there.wire.sent();
+    const bool moves = capabilities.starts_with("MOVE");
+    CHECK(all_there.say((moves ? "t1" : "* SEARCH 1 2 3\r\nt1 OK\r\nt2") + refused) != "");
+    CHECK(all_there.say(moves ? "t2 OK\r\n* SEARCH 1 2 3\r\nt3 OK\r\n"
+                              : "t3 OK\r\n* SEARCH 1 2 3\r\nt4 OK\r\n") == "");
+    CHECK(all_there.failed());
+    CHECK(all_there.update.remaining() == 3);
+  }
+}
+
 TEST_CASE("Of several pieces of COPY each must be answered OK, and none is copied twice") {
   imap::UidSet remove;
   for (std::uint32_t uid = 1; uid < 600; uid += 2) remove.add(imap::Uid(uid));
@@ -367,12 +400,13 @@ TEST_CASE("Keywords are stored before anything is moved, and confirmed by themse
   CHECK(quit.update.state() == Update::State::kRunning);
   // A new connection: what is confirmed is not done again, what costs no mail is.
   CHECK(quit.again() ==
-        "t1 UID STORE 5,9 +FLAGS.SILENT (\\Seen)\r\n"
-        "t2 UID STORE 9 +FLAGS.SILENT ($PopShown)\r\n"
-        "t3 UID STORE 7 +FLAGS.SILENT ($PopHidden)\r\nt4 NOOP\r\n"
-        "t5 UID SEARCH UID 7 UNKEYWORD $PopHidden\r\n");
-  CHECK(quit.say("t1 OK\r\nt2 OK\r\nt3 OK\r\nt4 OK\r\nt5 OK\r\n").starts_with("t6 UID STORE 7 "));
-  CHECK(quit.say("t6 OK\r\nt7 OK\r\n* SEARCH 7\r\nt8 OK\r\n") == "");
+        "t1 NOOP\r\nt2 UID STORE 5,9 +FLAGS.SILENT (\\Seen)\r\n"
+        "t3 UID STORE 9 +FLAGS.SILENT ($PopShown)\r\n"
+        "t4 UID STORE 7 +FLAGS.SILENT ($PopHidden)\r\nt5 NOOP\r\n"
+        "t6 UID SEARCH UID 7 UNKEYWORD $PopHidden\r\n");
+  CHECK(quit.say("t1 OK\r\nt2 OK\r\nt3 OK\r\nt4 OK\r\nt5 OK\r\nt6 OK\r\n")
+            .starts_with("t7 UID STORE 7 "));
+  CHECK(quit.say("t7 OK\r\nt8 OK\r\n* SEARCH 7\r\nt9 OK\r\n") == "");
   CHECK(quit.failed());
   CHECK(quit.update.remaining() == 1);
   CHECK(quit.update.not_hidden() == uids("7"));
@@ -386,16 +420,19 @@ TEST_CASE("Without ESEARCH one part waits for the other, as answers do not say w
   plan.fetched = uids("9");
   plan.fetched_keyword = "$PopFetched";
   Quit quit(plan, "UIDPLUS");
+  // The NOOP in front: Courier would store what it knows of the keywords, and no other.
   CHECK(quit.wire.sent() ==
-        "t1 UID STORE 9 +FLAGS.SILENT ($PopFetched)\r\nt2 NOOP\r\n"
-        "t3 UID SEARCH UID 9 UNKEYWORD $PopFetched\r\n");
-  CHECK(quit.say("t1 OK\r\nt2 OK\r\n* SEARCH\r\nt3 OK\r\n").starts_with("t4 UID STORE 7 "));
-  CHECK(quit.again("UIDPLUS").starts_with("t1 UID STORE 7 "));
-  CHECK(quit.say("t1 OK\r\nt2 OK\r\n* SEARCH 7\r\nt3 OK\r\n").starts_with("t4 UID STORE 7 "));
-  CHECK(quit.say("t4 OK\r\nt5 OK\r\n* SEARCH 7\r\nt6 OK\r\n") ==
-        "t7 UID STORE 5 +FLAGS.SILENT (\\Deleted)\r\nt8 UID EXPUNGE 5\r\nt9 NOOP\r\n"
-        "t10 UID SEARCH UID 5\r\n");
-  quit.say("t7 OK\r\nt8 OK\r\nt9 OK\r\n* SEARCH\r\nt10 OK\r\n");
+        "t1 NOOP\r\nt2 UID STORE 9 +FLAGS.SILENT ($PopFetched)\r\nt3 NOOP\r\n"
+        "t4 UID SEARCH UID 9 UNKEYWORD $PopFetched\r\n");
+  CHECK(
+      quit.say("t1 OK\r\nt2 OK\r\nt3 OK\r\n* SEARCH\r\nt4 OK\r\n").starts_with("t5 UID STORE 7 "));
+  CHECK(quit.again("UIDPLUS").starts_with("t1 NOOP\r\nt2 UID STORE 7 "));
+  CHECK(quit.say("t1 OK\r\nt2 OK\r\nt3 OK\r\n* SEARCH 7\r\nt4 OK\r\n")
+            .starts_with("t5 UID STORE 7 "));
+  CHECK(quit.say("t5 OK\r\nt6 OK\r\n* SEARCH 7\r\nt7 OK\r\n") ==
+        "t8 UID STORE 5 +FLAGS.SILENT (\\Deleted)\r\nt9 UID EXPUNGE 5\r\nt10 NOOP\r\n"
+        "t11 UID SEARCH UID 5\r\n");
+  quit.say("t8 OK\r\nt9 OK\r\nt10 OK\r\n* SEARCH\r\nt11 OK\r\n");
   CHECK(quit.failed());
   CHECK(quit.update.not_removed().empty());
   CHECK(quit.update.not_hidden() == uids("7"));
