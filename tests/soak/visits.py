@@ -197,6 +197,8 @@ class Visit:
         if status.startswith(b"+OK"):
             self.count("deletes confirmed", len(self.marked))
             self.count(f"deletes confirmed: {self.bridge.name}", len(self.marked))
+            if self.device is not None:
+                self.count(f"read by devices: {self.bridge.name}", len(self.read))
             self.mailbox.confirm_quit(quit_, told, self.read, self.who)
         else:
             self.count("QUIT not confirmed")
