@@ -52,10 +52,13 @@ class Bridge:
     the visits, compared with others."""
 
     def __init__(self, name, dovecot, seed, folder, *options, choices=Choices(), share=1,
-                 tls="clear", faults=True, ended_by=None, uidl="dovecot"):
+                 tls="clear", faults=True, ended_by=None, uidl="dovecot", lock="none"):
         self.name, self.ended_by = name, ended_by
         self.calm = not faults
         self.choices, self.share = choices, share
+        # That it can do nothing now is no fault; neither is that a newer session has the mailbox.
+        self.refusals = () if self.calm else (
+            ("SYS/TEMP", "IN-USE") if lock == "takeover" else ("SYS/TEMP",))
         self.devices = DEVICES if choices.hide_fetched else (None,)
         self._unique_id = _IDS[uidl]
         self.relay = None
@@ -71,7 +74,7 @@ class Bridge:
             uidl, "--upstream-timeout", UPSTREAM_TIMEOUT_S, "--login-timeout", LOGIN_TIMEOUT_S,
             "--tls-handshake-timeout", HANDSHAKE_TIMEOUT_S, "--write-timeout", WRITE_TIMEOUT_S,
             *(("--cache-file", folder / f"{name}.db") if "--cache-memory" not in options else ()),
-            *options, *choices.options)
+            "--session-lock", lock, *options, *choices.options)
         self.counts = collections.Counter()
         self.quiet_costs = []  # (moment, descriptors, resident octets, threads), all clients gone
         self.first_descriptors = None
@@ -190,28 +193,32 @@ def start_fleet(dovecot, seed, folder):
         for name, options, settings in (
                 ("steady", ("--threads", 2, *keepalive, "--max-sessions-per-address", 5,
                             "--memory-limit", "64M"),
-                 {"share": 2, "tls": "tls", "uidl": "cyrus"}),
-                ("clear", ("--threads", 1, *keepalive), {"share": 2}),
+                 {"share": 3, "tls": "tls", "uidl": "cyrus"}),
+                ("clear", ("--threads", 1, *keepalive), {"share": 3}),
                 ("calm", ("--threads", 1, "--read-ahead", 0, "--cache-memory", 0),
-                 {"share": 2, "faults": False, "uidl": "uidvalidity-uid"}),
+                 {"share": 3, "faults": False, "uidl": "uidvalidity-uid"}),
                 ("stopped", ("--threads", 2, "--drain-timeout", 2),
-                 {"share": 2, "choices": Choices(mark_seen="retr"), "tls": "starttls",
+                 {"share": 3, "choices": Choices(mark_seen="retr"), "tls": "starttls",
                   "ended_by": "SIGTERM", "uidl": "uw"}),
-                ("killed", ("--threads", 1, *keepalive), {"share": 2, "ended_by": "SIGKILL"}),
+                ("killed", ("--threads", 1, *keepalive), {"share": 3, "ended_by": "SIGKILL"}),
                 ("folders", ("--threads", 1, *keepalive),
                  {"choices": Choices(folders=(INBOX, WORK)), "uidl": "uw"}),
                 ("trash", ("--threads", 1),
-                 {"choices": Choices("trash", (INBOX, WORK), "delete")}),
+                 {"choices": Choices("trash", (INBOX, WORK), "delete"), "lock": "takeover"}),
                 ("move", ("--threads", 1, *keepalive),
                  {"choices": Choices(f"move:{DONE}", mark_seen="retr"), "faults": False}),
                 ("flag", ("--threads", 1, "--drain-timeout", 2),
                  {"choices": Choices("flag", (WORK, INBOX)), "tls": "starttls",
                   "ended_by": "SIGTERM", "uidl": "cyrus"}),
                 ("hide", ("--threads", 1, *keepalive),
-                 {"choices": Choices("hide", hide_fetched=True), "ended_by": "SIGKILL"}),
+                 {"choices": Choices("hide", hide_fetched=True), "ended_by": "SIGKILL",
+                  "lock": "reject"}),
                 ("ignore", ("--threads", 1),
                  {"choices": Choices("ignore", (INBOX, WORK), "delete", hide_fetched=True),
-                  "faults": False})):
+                  "faults": False}),
+                ("retain", ("--threads", 1),
+                 {"choices": Choices("trash", (INBOX, WORK), "retr", retain=True,
+                                     unseen_only=True)})):
             fleet.append(Bridge(name, dovecot, seed, folder, *options, **settings))
     except BaseException:
         for bridge in fleet:

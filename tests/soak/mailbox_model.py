@@ -100,24 +100,24 @@ class Quit:
         self._effects = []  # (message, history, change, only if it was read, confirmed by +OK)
         self._doubts = []   # (history, change): what may be left by one that fails
         marked = {message for message in marked if message.there.may_be_now(True)}
-        kept = read if choices.delete == "ignore" else read - marked
+        kept = read if choices.fate == "ignore" else read - marked
         seen = {"never": set(), "retr": read, "delete": marked}[choices.mark_seen]
-        if choices.delete == "expunge":
+        if choices.fate == "expunge":
             seen = seen - marked
         for message in marked:
-            if choices.delete == "expunge":
+            if choices.fate == "expunge":
                 message.for_good = True
                 self._begin(message, message.there, False)
                 self._doubt(message.flags[DELETED], True)
                 self._doubt(message.flags[DELETED], False)  # taken off, whoever set it
-            elif choices.target:
+            elif choices.fate == "move":
                 message.moves.append(Move(choices.target, since, message in seen,
                                           1 if calm else 2))
                 self._begin(message, message.there, False)
-            elif choices.delete == "flag":
+            elif choices.fate == "flag":
                 self._begin(message, message.flags[DELETED], True)
                 self._doubt(message.flags[DELETED], False)
-            elif choices.delete == "hide":
+            elif choices.fate == "hide":
                 self._begin(message, message.flags[HIDDEN], True)
         for message in seen:
             self._begin(message, message.flags[SEEN], True, choices.mark_seen == "retr", calm)
@@ -147,6 +147,13 @@ class Quit:
             if self._calm:
                 history.withdraw(change)
         return changed
+
+    def withdraw(self):
+        """It was refused before anything was done."""
+        for history, change in self._doubts:
+            history.withdraw(change)
+        for _, history, change, *_ in self._effects:
+            history.withdraw(change)
 
 
 class Mailbox:
@@ -325,6 +332,11 @@ class Mailbox:
             self._check(changed)
             self.note(f"{who}: QUIT is done, {sorted(map(str, changed))}")
 
+    def withdraw_quit(self, quit_, who):
+        with self.lock:
+            quit_.withdraw()
+            self.note(f"{who}: QUIT is refused")
+
     # Comparing.
 
     def _check(self, messages):
@@ -367,7 +379,8 @@ class Mailbox:
         since = min(move.since for move in moves)
         for flag in flags | set(letter.flags):
             if not letter.flags[flag].may_be(flag in flags, since, end):
-                self._differ(f"{copy} has {flag}: {flag in flags}, {letter} had not")
+                self._differ(f"{copy} {'has' if flag in flags else 'has not'} {flag}, otherwise than "
+                             f"{letter} had when it was moved")
         if SEEN not in flags and all(move.marks_seen for move in moves):
             self._differ(f"{copy} was moved without {SEEN}")
         copy.settle(flags)
@@ -384,7 +397,7 @@ class Mailbox:
             self._differ(f"{message} is in no folder any more")
         for flag in flags | set(message.flags) if there else ():
             if not message.flags[flag].may_be(flag in flags, start, end):
-                self._differ(f"{message} has {flag}: {flag in flags}")
+                self._differ(f"{message} {'has' if flag in flags else 'has not'} {flag}")
 
     # When all is quiet.
 

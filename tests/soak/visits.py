@@ -105,10 +105,11 @@ class Visit:
         return self.status()
 
     def good(self, line):
-        """A command that needs nothing from the server: only an end of the process refuses it."""
+        """A command that needs nothing from the server: only an end of the process or session
+        refuses it."""
         status = self.attempt(line)
         if not status.startswith(b"+OK"):
-            if self.bridge.calm or code_of(status) != "SYS/TEMP":
+            if code_of(status) not in self.bridge.refusals:
                 self.differ(f"{line}: {status}")
             raise Over
         return status
@@ -162,8 +163,7 @@ class Visit:
             if lines is None:
                 self.read.add(message)
             return True
-        if not self.mailbox.may_fail(message) and (self.bridge.calm or
-                                                   code_of(status) != "SYS/TEMP"):
+        if not self.mailbox.may_fail(message) and code_of(status) not in self.bridge.refusals:
             self.differ(f"message {number}, {message}: {status}")
         self.count("RETR refused")
         return False
@@ -202,8 +202,11 @@ class Visit:
             self.mailbox.confirm_quit(quit_, told, self.read, self.who)
         else:
             self.count("QUIT not confirmed")
-            if self.bridge.calm or code_of(status) != "SYS/TEMP":
+            if code_of(status) not in self.bridge.refusals:
                 self.differ(f"QUIT: {status}")
+            if code_of(status) == "IN-USE":
+                self.count("sessions taken over before QUIT")
+                self.mailbox.withdraw_quit(quit_, self.who)
             raise Over
 
     def quit(self):
