@@ -15,7 +15,7 @@ _READ_OCTETS = 1 << 16
 _LINGER_S = 5.0
 _KINDS = ("fin", "rst", "short stall", "long stall", "trickle", "damage")
 # What popbridge's update looks like in clear: the most delicate moment.
-_UPDATE = re.compile(rb"UID (STORE|EXPUNGE)")
+_UPDATE = re.compile(rb"UID (STORE|EXPUNGE|MOVE)")
 
 
 class _Plan:

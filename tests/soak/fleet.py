@@ -8,6 +8,7 @@ import threading
 import time
 from pathlib import Path
 
+from choices import DEVICES, DONE, INBOX, WORK, Choices
 from faulty_relay import FaultyRelay
 from mailbox_model import Difference
 from popbridge_process import Popbridge
@@ -38,15 +39,28 @@ _IDS = {
 }
 
 
-class Bridge:
-    """One popbridge, started again as often as it is ended; the relay before it stays."""
+def _folder_suffix(name):
+    """What tells the unique-ids of another folder from those of the first: FNV-1a, 64 bits."""
+    total = 0xcbf29ce484222325
+    for octet in name.encode():
+        total = (total ^ octet) * 0x100000001b3 % (1 << 64)
+    return f"-{total:016x}"
 
-    def __init__(self, name, dovecot, seed, folder, *options, tls="clear", faults=True,
-                 ended_by=None, uidl="dovecot"):
+
+class Bridge:
+    """One popbridge, started again as often as it is ended; the relay before it stays. `share`: of
+    the visits, compared with others."""
+
+    def __init__(self, name, dovecot, seed, folder, *options, choices=Choices(), share=1,
+                 tls="clear", faults=True, ended_by=None, uidl="dovecot", lock="none"):
         self.name, self.ended_by = name, ended_by
         self.calm = not faults
-        self.unique_id = _IDS[uidl]
-        self.marks_seen = "retr" in options
+        self.choices, self.share = choices, share
+        # That it can do nothing now is no fault; neither is that a newer session has the mailbox.
+        self.refusals = () if self.calm else (
+            ("SYS/TEMP", "IN-USE") if lock == "takeover" else ("SYS/TEMP",))
+        self.devices = DEVICES if choices.hide_fetched else (None,)
+        self._unique_id = _IDS[uidl]
         self.relay = None
         port = {"clear": dovecot.imap, "starttls": dovecot.imap, "tls": dovecot.imaps}[tls]
         if faults:
@@ -60,7 +74,7 @@ class Bridge:
             uidl, "--upstream-timeout", UPSTREAM_TIMEOUT_S, "--login-timeout", LOGIN_TIMEOUT_S,
             "--tls-handshake-timeout", HANDSHAKE_TIMEOUT_S, "--write-timeout", WRITE_TIMEOUT_S,
             *(("--cache-file", folder / f"{name}.db") if "--cache-memory" not in options else ()),
-            *options)
+            "--session-lock", lock, *options, *choices.options)
         self.counts = collections.Counter()
         self.quiet_costs = []  # (moment, descriptors, resident octets, threads), all clients gone
         self.first_descriptors = None
@@ -79,6 +93,13 @@ class Bridge:
         """(plain, TLS)."""
         with self._lock:
             return self.process.port("plain"), self.process.port("tls")
+
+    def unique_ids(self, mailbox):
+        """{unique-id: message} of all that may be shown."""
+        return {self._unique_id(uid, folder.uid_validity) +
+                (_folder_suffix(folder.name) if at > 0 else ""): message
+                for at, folder in enumerate(mailbox.folders[name] for name in self.choices.folders)
+                for uid, message in folder.messages.items()}
 
     # Ends.
 
@@ -164,21 +185,40 @@ def _descriptors(process):
 
 
 def start_fleet(dovecot, seed, folder):
-    """One that lives through all faults, one without any, one that is stopped now and then, one
-    that is killed."""
+    """With what POP3 has always meant: one that lives through all faults, one without any, one that
+    is stopped now and then, one that is killed. And one at least for every other delete mode."""
     fleet = []
+    keepalive = ("--upstream-keepalive", KEEPALIVE_S)
     try:
         for name, options, settings in (
-                ("steady", ("--threads", 2, "--upstream-keepalive", KEEPALIVE_S,
-                            "--max-sessions-per-address", 5, "--memory-limit", "64M"),
-                 {"tls": "tls", "uidl": "cyrus"}),
-                ("clear", ("--threads", 1, "--upstream-keepalive", KEEPALIVE_S), {}),
+                ("steady", ("--threads", 2, *keepalive, "--max-sessions-per-address", 5,
+                            "--memory-limit", "64M"),
+                 {"share": 3, "tls": "tls", "uidl": "cyrus"}),
+                ("clear", ("--threads", 1, *keepalive), {"share": 3}),
                 ("calm", ("--threads", 1, "--read-ahead", 0, "--cache-memory", 0),
-                 {"faults": False, "uidl": "uidvalidity-uid"}),
-                ("stopped", ("--threads", 2, "--mark-seen", "retr", "--drain-timeout", 2),
-                 {"tls": "starttls", "ended_by": "SIGTERM", "uidl": "uw"}),
-                ("killed", ("--threads", 1, "--upstream-keepalive", KEEPALIVE_S),
-                 {"ended_by": "SIGKILL"})):
+                 {"share": 3, "faults": False, "uidl": "uidvalidity-uid"}),
+                ("stopped", ("--threads", 2, "--drain-timeout", 2),
+                 {"share": 3, "choices": Choices(mark_seen="retr"), "tls": "starttls",
+                  "ended_by": "SIGTERM", "uidl": "uw"}),
+                ("killed", ("--threads", 1, *keepalive), {"share": 3, "ended_by": "SIGKILL"}),
+                ("folders", ("--threads", 1, *keepalive),
+                 {"choices": Choices(folders=(INBOX, WORK)), "uidl": "uw"}),
+                ("trash", ("--threads", 1),
+                 {"choices": Choices("trash", (INBOX, WORK), "delete"), "lock": "takeover"}),
+                ("move", ("--threads", 1, *keepalive),
+                 {"choices": Choices(f"move:{DONE}", mark_seen="retr"), "faults": False}),
+                ("flag", ("--threads", 1, "--drain-timeout", 2),
+                 {"choices": Choices("flag", (WORK, INBOX)), "tls": "starttls",
+                  "ended_by": "SIGTERM", "uidl": "cyrus"}),
+                ("hide", ("--threads", 1, *keepalive),
+                 {"choices": Choices("hide", hide_fetched=True), "ended_by": "SIGKILL",
+                  "lock": "reject"}),
+                ("ignore", ("--threads", 1),
+                 {"choices": Choices("ignore", (INBOX, WORK), "delete", hide_fetched=True),
+                  "faults": False}),
+                ("retain", ("--threads", 1),
+                 {"choices": Choices("trash", (INBOX, WORK), "retr", retain=True,
+                                     unseen_only=True)})):
             fleet.append(Bridge(name, dovecot, seed, folder, *options, **settings))
     except BaseException:
         for bridge in fleet:

@@ -27,7 +27,7 @@ from mailbox_model import Difference, Mailbox  # noqa: E402
 from popbridge_process import is_sanitized  # noqa: E402
 
 _USERS = 6
-_GOOD_CLIENTS = 9
+_GOOD_CLIENTS = 12
 _HOSTILE_CLIENTS = 2
 _TIDE_S = 40.0
 _FIRST_TIDE_S = 10.0
@@ -97,13 +97,15 @@ class Soak:
         sorts = visits.HOSTILE if hostile else visits.GOOD
         source = f"127.0.{2 if hostile else 1}.{number + 1}"
         while self._next_turn():
-            mailbox, bridge = rng.choice(self.mailboxes), rng.choice(self.fleet)
+            mailbox = rng.choice(self.mailboxes)
+            bridge = rng.choices(self.fleet, [bridge.share for bridge in self.fleet])[0]
             sort = visits.choose(rng, sorts)
             with self.lock:
                 self.seeds += 1
                 visit_seed = f"{self.seed} visit {self.seeds}"
             visit = visits.Visit(bridge, mailbox, random.Random(visit_seed), self.tls,
-                                 f"{sort.__name__} {self.seeds}", source)
+                                 f"{sort.__name__} {self.seeds}", source,
+                                 rng.choice(bridge.devices))
             try:
                 sort(visit)
             except visits.Over:
@@ -195,7 +197,7 @@ class Soak:
                 self.report(error, bridge=bridge)
         for mailbox in self.mailboxes:
             try:
-                self.counts["\\Deleted left by unconfirmed QUITs"] += mailbox.check_all(True)
+                mailbox.check_all()
             except Difference as error:
                 self.report(error, mailbox=mailbox)
         self.counts["tides"] += 1

@@ -24,15 +24,25 @@ class Over(Exception):
 class Visit:
     """One connection to one popbridge. Everything it is told is held against the model."""
 
-    def __init__(self, bridge, mailbox, rng, tls, name, source):
+    def __init__(self, bridge, mailbox, rng, tls, name, source, device=None):
         self.bridge, self.mailbox, self.random, self.tls = bridge, mailbox, rng, tls
-        self.name, self.source = name, source
+        self.name, self.source, self.device = name, source, device
         self.story = []
         self.client = None
-        self.uids = {}      # number: UID
+        self.login_begun = None
+        self.messages = {}   # by number
         self.marked = set()  # numbers
-        self.read = set()    # UIDs
+        self.read = set()    # messages that RETR sent whole
         self.counts = {}
+
+    @property
+    def user(self):
+        """As given at login."""
+        return self.mailbox.user if self.device is None else f"{self.mailbox.user}/{self.device}"
+
+    @property
+    def who(self):
+        return f"{self.name} on {self.bridge.name}" + (f" as {self.device}" if self.device else "")
 
     # Pieces.
 
@@ -57,7 +67,7 @@ class Visit:
     def connect(self, receive_buffer=None):
         plain_port, tls_port = self.bridge.ports()
         way = self.random.choice(("clear", "clear", "stls", "tls"))
-        self.tell(f"{self.name} on {self.bridge.name}, {way}, from {self.source}")
+        self.tell(f"{self.who}, {way}, from {self.source}")
         try:
             self.client = Pop3Client(
                 tls_port if way == "tls" else plain_port, tls=self.tls if way == "tls" else None,
@@ -95,10 +105,11 @@ class Visit:
         return self.status()
 
     def good(self, line):
-        """A command that needs nothing from the server: only an end of the process refuses it."""
+        """A command that needs nothing from the server: only an end of the process or session
+        refuses it."""
         status = self.attempt(line)
         if not status.startswith(b"+OK"):
-            if self.bridge.calm or code_of(status) != "SYS/TEMP":
+            if code_of(status) not in self.bridge.refusals:
                 self.differ(f"{line}: {status}")
             raise Over
         return status
@@ -108,12 +119,12 @@ class Visit:
         return self.body().decode("ascii").split("\r\n")[:-1]
 
     def login(self):
-        start = time.monotonic()
+        start = self.login_begun = time.monotonic()
         if self.random.random() < 0.5:
-            self.good(f"USER {self.mailbox.user}")
+            self.good(f"USER {self.user}")
             status = self.attempt("PASS secret")
         else:
-            status = self.attempt("AUTH PLAIN " + plain(self.mailbox.user, "secret").decode())
+            status = self.attempt("AUTH PLAIN " + plain(self.user, "secret").decode())
         end = time.monotonic()
         if not status.startswith(b"+OK"):
             if self.bridge.calm or code_of(status) not in ("SYS/TEMP", "IN-USE"):
@@ -133,26 +144,27 @@ class Visit:
         if int(count) != len(names) or int(octets) != sum(map(int, sizes.values())):
             self.differ(f"STAT says {count} {octets}, LIST {sizes}")
         with self.mailbox.lock:  # an arrival that was listed is in the model by now
-            known = {self.bridge.unique_id(uid, self.mailbox.uid_validity): uid
-                     for uid in self.mailbox.messages}
+            known = self.bridge.unique_ids(self.mailbox)
         strange = [name for name in names.values() if name not in known]
         if strange:
             self.differ(f"unique-ids of no message: {strange}")
-        self.uids = {int(number): known[name] for number, name in names.items()}
-        self.mailbox.check_listing(list(self.uids.values()), list(map(int, sizes.values())),
+        self.messages = {int(number): known[name] for number, name in names.items()}
+        choices = self.bridge.choices
+        self.mailbox.check_listing(choices.folders, choices.hides(self.device),
+                                   list(self.messages.values()), list(map(int, sizes.values())),
                                    start, end)
 
     def judge(self, number, status, lines=None):
         """The rest of an answer to RETR, or TOP with so many lines, behind its status line."""
-        uid = self.uids[number]
+        message = self.messages[number]
         if status.startswith(b"+OK"):
-            self.mailbox.check_text(uid, self.body(), lines)
+            self.mailbox.check_text(message, self.body(), lines)
             self.count("RETR" if lines is None else "TOP")
             if lines is None:
-                self.read.add(uid)
+                self.read.add(message)
             return True
-        if not self.mailbox.may_fail(uid) and (self.bridge.calm or code_of(status) != "SYS/TEMP"):
-            self.differ(f"message {number}, UID {uid}: {status}")
+        if not self.mailbox.may_fail(message) and code_of(status) not in self.bridge.refusals:
+            self.differ(f"message {number}, {message}: {status}")
         self.count("RETR refused")
         return False
 
@@ -168,32 +180,38 @@ class Visit:
 
     def some(self, most):
         """So many numbers at most, in order."""
-        numbers = [n for n in self.uids if n not in self.marked]
+        numbers = [n for n in self.messages if n not in self.marked]
         return sorted(self.random.sample(numbers, min(len(numbers),
                                                       self.random.randint(1, most))))
 
-    def before_quit(self):
-        """From now on what is marked may be gone."""
-        uids = [self.uids[number] for number in sorted(self.marked)]
-        if self.bridge.marks_seen:
-            self.mailbox.allow_seen(self.read)
-        if uids:
-            self.mailbox.begin_removal(uids, f"{self.name} on {self.bridge.name}")
-        return uids
+    def before_quit(self, to_be_read=()):
+        """From now on what is marked may be gone, and what was read may be marked so. `to_be_read`:
+        numbers whose RETR has no answer yet."""
+        return self.mailbox.begin_quit(
+            self.bridge.choices, self.device, self.login_begun, self.bridge.calm,
+            [self.messages[number] for number in self.marked],
+            self.read.union(self.messages[number] for number in to_be_read), self.who)
 
-    def after_quit(self, uids, status):
+    def after_quit(self, quit_, status):
+        told = time.monotonic()
         if status.startswith(b"+OK"):
-            self.count("deletes confirmed", len(uids))
-            self.mailbox.confirm_removal(uids, f"{self.name} on {self.bridge.name}")
+            self.count("deletes confirmed", len(self.marked))
+            self.count(f"deletes confirmed: {self.bridge.name}", len(self.marked))
+            if self.device is not None:
+                self.count(f"read by devices: {self.bridge.name}", len(self.read))
+            self.mailbox.confirm_quit(quit_, told, self.read, self.who)
         else:
             self.count("QUIT not confirmed")
-            if self.bridge.calm or code_of(status) != "SYS/TEMP":
+            if code_of(status) not in self.bridge.refusals:
                 self.differ(f"QUIT: {status}")
+            if code_of(status) == "IN-USE":
+                self.count("sessions taken over before QUIT")
+                self.mailbox.withdraw_quit(quit_, self.who)
             raise Over
 
     def quit(self):
-        uids = self.before_quit()
-        self.after_quit(uids, self.attempt("QUIT"))
+        quit_ = self.before_quit()
+        self.after_quit(quit_, self.attempt("QUIT"))
         try:
             self.client.expect_closed()
         except OSError as error:
@@ -227,7 +245,7 @@ def keeper(visit):
     """Leaves mail on the server and reads what is new to it, in order."""
     visit.connect()
     visit.login()
-    for number in sorted(visit.uids)[-visit.random.randint(1, 12):]:
+    for number in sorted(visit.messages)[-visit.random.randint(1, 12):]:
         visit.retr(number)
     visit.quit()
 
@@ -241,7 +259,7 @@ def deleter(visit):
             visit.dele(number)
     visit.quit()
     again = Visit(visit.bridge, visit.mailbox, visit.random, visit.tls, "deleter again",
-                  visit.source)
+                  visit.source, visit.device)
     again.counts, again.story = visit.counts, visit.story
     try:
         again.connect()
@@ -268,15 +286,14 @@ def pipeliner(visit):
     visit.login()
     numbers, marks = visit.some(12), visit.some(2)
     visit.marked = set(marks)
-    visit.read = {visit.uids[number] for number in numbers}
-    uids = visit.before_quit()
+    quit_ = visit.before_quit(to_be_read=numbers)
     visit.send(*(f"RETR {n}" for n in numbers), *(f"DELE {n}" for n in marks), "QUIT")
     for number in numbers:
         visit.judge(number, visit.status())
     for _ in marks:
         if not visit.status().startswith(b"+OK"):
             raise Over  # the process ends
-    visit.after_quit(uids, visit.status())
+    visit.after_quit(quit_, visit.status())
 
 
 def slow_reader(visit):
@@ -294,13 +311,11 @@ def stuck_reader(visit):
     """Asks for the largest message and does not read: it is ended, without a final dot."""
     visit.connect(receive_buffer=4096)
     visit.login()
-    if not visit.uids:
+    if not visit.messages:
         visit.quit()
         return
-    with visit.mailbox.lock:
-        number = max(visit.uids, key=lambda n: len(visit.mailbox.messages[visit.uids[n]].text))
-    visit.read.add(visit.uids[number])
-    visit.before_quit()
+    number = max(visit.messages, key=lambda n: len(visit.messages[n].text))
+    visit.before_quit(to_be_read=[number])
     visit.send(f"RETR {number}", "QUIT")
     time.sleep(WRITE_TIMEOUT_S * 1.5)
     try:
@@ -311,7 +326,7 @@ def stuck_reader(visit):
         return
     if octets.startswith(b"+OK") and b"\r\n.\r\n" in octets:  # it was in the buffers
         text, dot, _ = octets[octets.index(b"\r\n"):].rpartition(b"\r\n.\r\n")
-        visit.mailbox.check_text(visit.uids[number], unstuff((text + dot)[2:]))
+        visit.mailbox.check_text(visit.messages[number], unstuff((text + dot)[2:]))
 
 
 def holder(visit):

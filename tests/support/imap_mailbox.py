@@ -85,10 +85,10 @@ class ImapMailbox:
         self.refresh()
         found = {}
         for item in self._uid("FETCH", "1:*", "(FLAGS)"):
-            if item is not None:
-                uid = int(re.search(rb"UID (\d+)", item)[1])
+            uid = re.search(rb"UID (\d+)", item or b"")  # news of a change has none
+            if uid is not None:
                 flags = re.search(rb"FLAGS \(([^)]*)\)", item)[1].decode().split()
-                found[uid] = set(flags) - {"\\Recent"}
+                found[int(uid[1])] = set(flags) - {"\\Recent"}
         return found
 
     def store(self, uids, change, flags):
