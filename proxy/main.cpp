@@ -57,7 +57,7 @@ int serve(const app::Values& values, const app::Host& host) {
 
 int run(char* const* arguments) {
   app::forbid_dumps();
-  app::forbid_rings();
+  static_cast<void>(app::forbid_rings());
   // "Read the certificate again", which is being done; App watches it later.
   std::signal(SIGHUP, SIG_IGN);
   const app::Host host = app::this_host();

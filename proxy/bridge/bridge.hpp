@@ -239,7 +239,7 @@ class Bridge {
   /// Why the outcome of an update was not known.
   struct Lost {
     Failure failure;
-    bool for_good;  ///< there is no upstream for the other folders either
+    bool for_good = false;  ///< there is no upstream for the other folders either
   };
   void finish_update(Updating updating, const std::optional<Lost>& lost);
   [[nodiscard]] std::uint64_t deletes_asked() const;

@@ -252,8 +252,8 @@ std::size_t UniqueIdMap::memory_octets() const {
     octets += sizeof(std::string) + sizeof(Range) + key.capacity();
   }
   for (const auto& [user, ranges] : users_) {
-    octets +=
-        sizeof(std::string) + sizeof(ranges) + user.capacity() + ranges.capacity() * sizeof(Range);
+    octets += sizeof(std::string) + sizeof(std::vector<Range>) + user.capacity() +
+              ranges.capacity() * sizeof(Range);
   }
   return octets;
 }

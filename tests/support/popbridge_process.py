@@ -134,11 +134,8 @@ class Popbridge:
             preexec_fn=die_with_parent)
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
-        wanted = self.arguments.count("--listen") + self.arguments.count("--listen-tls")
-        wanted -= self.arguments.count("none")
-        try:
-            self.wait_for(lambda lines: len([x for x in lines if x.event == "listening"]) >= wanted,
-                          f"{wanted} 'listening' lines")
+        try:  # the last line of the start
+            self.wait_for_line(lambda line: line.event == "started", "the end of the start")
         except AssertionError:
             self.kill()
             raise
