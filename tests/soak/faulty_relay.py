@@ -14,8 +14,9 @@ _READ_OCTETS = 1 << 16
 # How long the server may take to end its side once ours is closed.
 _LINGER_S = 5.0
 _KINDS = ("fin", "rst", "short stall", "long stall", "trickle", "damage")
-# What popbridge's update looks like in clear: the most delicate moment.
-_UPDATE = re.compile(rb"UID (STORE|EXPUNGE|MOVE)")
+# What popbridge's update looks like in clear: the most delicate moment. Not \Seen, which is stored
+# before anything else and costs nothing.
+_UPDATE = re.compile(rb"UID (STORE \S+ \S+ \((?!\\Seen)|EXPUNGE|MOVE)")
 
 
 class _Plan:

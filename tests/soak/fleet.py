@@ -204,21 +204,22 @@ def start_fleet(dovecot, seed, folder):
                 ("folders", ("--threads", 1, *keepalive),
                  {"choices": Choices(folders=(INBOX, WORK)), "uidl": "uw"}),
                 ("trash", ("--threads", 1),
-                 {"choices": Choices("trash", (INBOX, WORK), "delete"), "lock": "takeover"}),
+                 {"share": 2, "choices": Choices("trash", (INBOX, WORK), "delete"),
+                  "lock": "takeover"}),
                 ("move", ("--threads", 1, *keepalive),
                  {"choices": Choices(f"move:{DONE}", mark_seen="retr"), "faults": False}),
                 ("flag", ("--threads", 1, "--drain-timeout", 2),
-                 {"choices": Choices("flag", (WORK, INBOX)), "tls": "starttls",
-                  "ended_by": "SIGTERM", "uidl": "cyrus"}),
+                 {"share": 2, "choices": Choices("flag", (WORK, INBOX)), "ended_by": "SIGTERM",
+                  "uidl": "cyrus"}),
                 ("hide", ("--threads", 1, *keepalive),
-                 {"choices": Choices("hide", hide_fetched=True), "ended_by": "SIGKILL",
-                  "lock": "reject"}),
+                 {"share": 2, "choices": Choices("hide", hide_fetched=True),
+                  "ended_by": "SIGKILL", "lock": "reject"}),
                 ("ignore", ("--threads", 1),
                  {"choices": Choices("ignore", (INBOX, WORK), "delete", hide_fetched=True),
                   "faults": False}),
                 ("retain", ("--threads", 1),
                  {"choices": Choices("trash", (INBOX, WORK), "retr", retain=True,
-                                     unseen_only=True)})):
+                                     unseen_only=True), "tls": "starttls"})):
             fleet.append(Bridge(name, dovecot, seed, folder, *options, **settings))
     except BaseException:
         for bridge in fleet:

@@ -1,4 +1,4 @@
-"""What can be known of something that others change, from when they began and when they were done."""
+"""What can be known of what others change, from when they began and when they were done."""
 
 import math
 import time
