@@ -135,22 +135,32 @@ void Bridge::upstream_progressed(Time now, std::size_t octets) {
   upstream_heard_ = now;
   upstream_suspect_ = false;
   trickled_ += octets;
-  if (trickled_ >= kProgressOctets) upstream_talked(now);  // of what, will be seen
+  if (trickled_ >= kProgressOctets) upstream_talked(now, most_talk());  // of what, will be seen
 }
 
 void Bridge::upstream_moved(Time now) {
   upstream_advanced_ = now;
-  upstream_talked(now);
+  upstream_talked(now, most_talk());
 }
 
-void Bridge::upstream_talked(Time now) {
+Time Bridge::most_talk() const {
+  return kMostTalk * settings_.upstream_timeout;
+}
+
+/// A server that only says that it is there ("* OK Still here"), or what nobody asked for, may be
+/// busy with a large mailbox, and it may go on like that for ever: it is waited for only for
+/// `patience` since it got on.
+void Bridge::upstream_talked(Time now, Time patience) {
   trickled_ = 0;
-  upstream_activity_ = now;
-  if (link_ == Link::kReady) work_started_ = now;
+  if (!awaiting_upstream() || now - upstream_advanced_ < patience) {
+    upstream_activity_ = now;
+    if (link_ == Link::kReady) work_started_ = now;
+  } else {
+    upstream_activity_ = std::min(upstream_activity_, upstream_advanced_);
+    work_started_ = std::min(work_started_, upstream_advanced_);
+  }
 }
 
-/// A server that only says that it is there ("* OK Still here") may be busy with a large mailbox,
-/// and it may go on like that for ever: there is an end to it, and a login does not wait for it.
 void Bridge::note_progress(const imap::Event& event) {
   if (std::holds_alternative<imap::BodyChunk>(event)) {  // its octets are counted as they come in
     upstream_advanced_ = now_;
@@ -160,15 +170,10 @@ void Bridge::note_progress(const imap::Event& event) {
   const bool talk = std::holds_alternative<imap::Notice>(event) ||
                     std::holds_alternative<imap::Exists>(event) ||
                     (ready && std::holds_alternative<imap::MessageInfo>(event));
-  const Time patience = ready ? kMostTalk * settings_.upstream_timeout : Time{0};
   if (!talk) {
     upstream_moved(now_);
-  } else if (!awaiting_upstream() || now_ - upstream_advanced_ < patience) {
-    upstream_talked(now_);
   } else {
-    trickled_ = 0;
-    upstream_activity_ = std::min(upstream_activity_, upstream_advanced_);
-    work_started_ = std::min(work_started_, upstream_advanced_);
+    upstream_talked(now_, ready ? most_talk() : Time{0});  // a login does not wait for it
   }
 }
 

@@ -277,7 +277,8 @@ class Bridge {
   void check_client_deadlines();
   void begin_work();
   void upstream_moved(Time now);
-  void upstream_talked(Time now);
+  void upstream_talked(Time now, Time patience);
+  [[nodiscard]] Time most_talk() const;
   void note_progress(const imap::Event& event);
   void set_task(Task task);
   void end_session(std::string_view reason, bool flush);
