@@ -76,12 +76,13 @@ ResponseCode common_code(Code code) {
 
 /// Servers that say with words only that it is their fault: Microsoft's "Server Unavailable. 15",
 /// Gmail's "Lookup failed" and "System error", Courier's "Temporary problem", Cyrus's "generic
-/// failure" while its password server is down, and what is said where accounts are in a database.
+/// failure" while its password server is down. Not each "database": it may be where the user is not
+/// in.
 bool sounds_like_a_server_fault(const std::string& text) {
   static constexpr std::array<std::string_view, 17> kWords = {
-      "unavailable",     "temporar",         "system error",  "server error", "internal error",
-      "internal server", "lookup failed",    "timed out",     "timeout",      "generic failure",
-      "transient",       "maintenance",      "network error", "database",     "not connect to",
+      "unavailable",     "temporar",         "system error",  "server error",   "internal error",
+      "internal server", "lookup failed",    "timed out",     "timeout",        "generic failure",
+      "transient",       "maintenance",      "network error", "database error", "not connect to",
       "cannot connect",  "failed to connect"};
   return contains_any(text, kWords);
 }

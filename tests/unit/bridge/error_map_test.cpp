@@ -123,6 +123,8 @@ TEST_CASE("Refused credentials are [AUTH] in the words of Gmail, Microsoft and Y
            {Code::kAuthenticationFailed, "Invalid credentials (Failure)"},
            {Code::kAlert, "Application-specific password required"},
            {Code::kNone, "LOGIN failed."},
+           {Code::kNone, "no secret in database"},
+           {Code::kNone, "User not found in the database"},
            {Code::kNone, "Invalid user name or password. Too many invalid logon attempts."},
            {Code::kAuthenticationFailed, "LOGIN Invalid credentials"},
            {Code::kAuthenticationFailed, "Wrong password, try again later"}}) {
