@@ -256,8 +256,9 @@ std::string text_of(const Upstream& upstream) {
 }
 
 Parsed<std::string> parse_folder(std::string_view text) {
-  if (text.empty())
+  if (text.empty()) {
     return std::unexpected("the folder name is empty; right would be one that the server knows");
+  }
   if (text.size() > kFolderOctets) {
     return std::unexpected(log::quoted(text) + " is longer than 1000 octets");
   }

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 import corpus  # noqa: E402
 from bridged import BridgedTest, DovecotTest, trusting  # noqa: E402
 from pop3_wire import Pop3Client  # noqa: E402
-from popbridge_process import is_sanitized  # noqa: E402
+from popbridge_process import is_sanitized, until  # noqa: E402
 from relay import Relay  # noqa: E402
 
 KIB = 1024
@@ -264,10 +264,8 @@ class ManySessions(BridgedTest):
                 client.send(b"RETR 1\r\n")
                 client.reset()
         self.bridge.wait_for(lambda _: self.count_ends() >= ends + rounds, "the end of each")
-        deadline = time.monotonic() + 10
-        while self.bridge.open_descriptors() > before and time.monotonic() < deadline:
-            time.sleep(0.05)  # the last close has no log line
-        self.assertLessEqual(self.bridge.open_descriptors(), before)
+        # The last close has no log line.
+        until(lambda: self.bridge.open_descriptors() <= before, "descriptors to be closed")
 
     def count_ends(self):
         return sum(line.event == "session-end" for line in self.bridge.lines)
@@ -284,14 +282,13 @@ class ManySessions(BridgedTest):
             client.login(user)
         clients.pop().quit()
         bridge.wait_for_line(lambda x: x.event == "session-end", "session-end")
-        deadline = time.monotonic() + 10
-        while True:
-            again = Pop3Client(bridge.port(), greeting=False)
-            answer = again.read_status()
-            if answer.startswith(b"+OK") or time.monotonic() > deadline:
-                break
-            again.close()
-        self.assertTrue(answer.startswith(b"+OK"), answer)
+
+        def come_in():
+            client = Pop3Client(bridge.port(), greeting=False)
+            if client.read_status().startswith(b"+OK"):
+                return client
+            return client.close()
+        again = until(come_in, "the place of the one that left")
         self.assertTrue(re.match(rb"\+OK", again.command("CAPA")))
         again.close()
 

@@ -18,7 +18,8 @@ from popbridge_process import PATIENCE_S, die_with_parent, need_tool
 PACKAGES = ("courier-imap", "courier-pop", "courier-base", "courier-authlib", "courier-authdaemon",
             "courier-authlib-userdb", "libcourier-unicode4|libcourier-unicode8", "libltdl7")
 _NO_LOOKUPS = "-nodnslookup"  # of names of clients
-if release() == "bookworm":  # later ones tell clients of new mail without gamin, and do not know ident
+# Later ones tell clients of new mail without gamin, and do not know ident.
+if release() == "bookworm":
     PACKAGES += ("gamin", "libgamin0")
     _NO_LOOKUPS += " -noidentlookup"
 _START_ATTEMPTS = 5
@@ -34,8 +35,8 @@ DEFAULTOPTIONS=""
 LOGGEROPTS=""
 """
 
-# Runs in the new namespace: $1 packages, $2 root, $3 and $4 ports, $5 options. The last program is the listener; when
-# it ends so does the namespace. "mounted" says that the namespace could be had.
+# Runs in the new namespace: $1 packages, $2 root, $3 and $4 ports, $5 options. The last program is
+# the listener; when it ends so does the namespace. "mounted" says that the namespace could be had.
 _SCRIPT = """\
 set -e
 packages=$1 root=$2 port=$3 pop3=$4 lookups=$5
